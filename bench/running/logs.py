@@ -36,9 +36,9 @@ def log_of(log: Log | str | Any, results: Path) -> Log:
     if log == "wandb":
         return WandbLog()
     if callable(log):
-        return log  # type: ignore[no-any-return]
+        return log
     if callable(method := getattr(log, "log", None)):
-        return method  # type: ignore[no-any-return]
+        return method
     hint = suggestion(log, ("tensorboard", "wandb")) if isinstance(log, str) else None
     raise UsageError(f"{log!r} is no log", "log", hint or '"tensorboard", "wandb", or a function of (step, dict)')
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -211,10 +211,7 @@ class _Reader:
     def _view(self, node: Any) -> nn.Module:
         if isinstance(node, self.nir.Flatten):
             return nn.Flatten(1)
-        given = (node.kernel_size, node.stride, node.padding)
-        size, stride, padding = (
-            (int(pair[0]), int(pair[1])) for pair in (np.broadcast_to(value, 2) for value in given)
-        )
+        size, stride, padding = _pair(node.kernel_size), _pair(node.stride), _pair(node.padding)
         divisor = 1 if isinstance(node, self.nir.SumPool2d) else None
         return nn.AvgPool2d(size, stride, padding, divisor_override=divisor)
 
@@ -225,15 +222,14 @@ class _Reader:
             raise UsageError(f"NIR: {name} is a {type(node).__name__}; it reads Linear, Affine and Conv2d there")
         bias, weight = getattr(node, "bias", None), torch.tensor(node.weight)
         if isinstance(node, nir.Conv2d):
-            padding = node.padding if isinstance(node.padding, str) else tuple(map(int, node.padding))
-            stride, dilation = tuple(map(int, node.stride)), tuple(map(int, node.dilation))
+            padding = node.padding if isinstance(node.padding, str) else _pair(node.padding)
             module: Any = nn.Conv2d(
                 weight.shape[1] * node.groups,
                 len(weight),
-                tuple(weight.shape[2:]),
-                stride,
+                _pair(weight.shape[2:]),
+                _pair(node.stride),
                 padding,
-                dilation,
+                _pair(node.dilation),
                 node.groups,
             )
         else:
@@ -267,7 +263,8 @@ class _Reader:
             raise UsageError(f"NIR's neurons have {other[0]}, not {getattr(neuron, other[0].partition(':')[0])}")
         if kind is Cuba:
             γ = _uniform(_alpha(node.tau_syn, self.dt, self.scheme), f"tau_syn of {name}")
-            neuron.gamma, scale, τ = γ, scale * node.w_in * (1 - γ), node.tau_mem
+            scale, τ = scale * node.w_in * (1 - γ), node.tau_mem
+            cast("Any", neuron).gamma = γ
         else:
             τ = node.tau
         neuron.alpha = torch.tensor(_alpha(τ, self.dt, self.scheme), dtype=torch.float32)
@@ -283,6 +280,12 @@ class _Reader:
             readout.linear.weight.copy_(torch.tensor(linear.weight))
             readout.linear.bias.copy_(torch.tensor(getattr(linear, "bias", np.zeros(width))))
         return readout
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Return a number of rows and one of columns, from one number or two."""
+    rows, columns = np.broadcast_to(value, 2)
+    return int(rows), int(columns)
 
 
 def _with_threshold(neuron: Callable[..., Neuron], shape: tuple[int, ...], θ: float) -> Neuron:
