@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     import nir
 
 TINY = Path(__file__).with_name("tiny.nir")
-"""Graph of a network of 2 x 6 x 6 inputs, a convolution, a recurrent layer and 3 outputs, for checks."""
+"""Graph of a network of 2 x 6 x 6 inputs, a convolution, a recurrent layer and 5 outputs, for checks."""
 
 
 @network("nir")
-@settings(tiny=Setting((2, 6, 6), 3, "lif", {"reset": "zero"}, {"path": str(TINY)}))
+@settings(tiny=Setting((2, 6, 6), 5, "lif", {"reset": "zero"}, {"path": str(TINY)}))
 class NIRNetwork(LayerNetwork):
     """The network of a NIR file, whose weights training changes.
 
@@ -57,13 +57,16 @@ class NIRNetwork(LayerNetwork):
     Example:
         >>> neuron = tt.neuron_type("lif", reset="zero")
         >>> import throughtime.networks.nir.reading as nir
-        >>> network = tt.build_network("nir", (2, 6, 6), 3, neuron, path=str(nir.TINY))
+        >>> network = tt.build_network("nir", (2, 6, 6), 5, neuron, path=str(nir.TINY))
         >>> [layer.neuron.shape for layer in network.layers]
         [(3, 3, 3), (5,)]
 
     References:
         Pedersen et al. 2024: https://doi.org/10.1038/s41467-024-52259-9
     """
+
+    given_weights: ClassVar[str] = "its weights are those of its file"
+    """Why replicates begin with the same weights."""
 
     def __init__(
         self,

@@ -71,8 +71,8 @@ def nets(component: Component, seed: int = 3, steps: int | None = None, last: bo
     """Return a small network of each representative neuron, of the network's own sizes if it has no option `hidden`;
     with `last`, that of the last neuron alone.
 
-    A network that declares a tiny setting is built in this setting with its neuron, and with `lif`, whose layers have
-    no gates.
+    A network that declares a tiny setting is built in this setting with its neuron and, if that is another, with `lif`,
+    whose layers have no gates.
     """
     setting, built = tiny_setting(component), []
     if setting is None:
@@ -81,7 +81,8 @@ def nets(component: Component, seed: int = 3, steps: int | None = None, last: bo
         neurons = [(neuron.name, neuron.factory) for neuron in tiny.representatives()]
     else:
         own = NEURONS[setting.neuron].factory
-        neurons = [(setting.neuron, partial(own, **setting.neuron_options)), ("lif", NEURONS["lif"].factory)]
+        neurons = [(setting.neuron, partial(own, **setting.neuron_options))]
+        neurons += [("lif", NEURONS["lif"].factory)] if setting.neuron != "lif" else []
     x, target = tiny.sequence(steps, inputs=math.prod(shape_of(setting.inputs)))
     for name, neuron in neurons[-1:] if last else neurons:
         with tiny.seeded(seed):
@@ -223,6 +224,8 @@ def same_seed(component: Component) -> Observed:
 
 def other_seed(component: Component) -> Observed:
     """Count networks with the same weights for another seed: their replicates would be the same run."""
+    if given := getattr(component.factory, "given_weights", ""):
+        raise DoesNotApplyError(given)
     pairs = zip(nets(component), nets(component, seed=4), strict=True)
     return worst(
         (
