@@ -182,8 +182,10 @@ def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
         images = component.name in ("mnist", "fashion_mnist", "bccd", "voc", "rectangles")
         shown_when_used = {"steps"} if images else {"pool"} if component.name == "smnist_pooled" else set()
         keyed = {*dataset.parameters(), *OUTSIDE, *shown_when_used}
-        if component.name in ("npz", "ts"):
-            keyed |= {*component.factory(path="x", label_at="end").parameters()}
+        of_files = {"npz": ["path"], "ts": ["path"], "torch": ["train", "test"]}.get(component.name)
+        if of_files:
+            keyed |= {*component.factory(**dict.fromkeys(of_files, "x"), label_at="end").parameters(), *of_files}
+            keyed |= {"validation"} if component.name == "torch" else set()
         if missing := {*component.options.model_fields} - keyed:
             left_out[component.name] = missing
     assert left_out == {}

@@ -278,7 +278,7 @@ def test_layers_that_nir_lacks_are_refused(layers, message):
     [
         ("lif", ((2, 6, 6), 5), TINY, "NIR's neurons have reset: zero, not subtract"),
         ("alif", ((2, 6, 6), 5), TINY, "the neurons layer1 of the graph are LIF, not ALIF"),
-        ({"name": "lif", "reset": "zero"}, (5, 3), TINY, r"the graph has inputs \[2, 6, 6\], the data \[5\]"),
+        ({"name": "lif", "reset": "zero"}, (5, 5), TINY, r"the graph has inputs \[2, 6, 6\], the data \[5\]"),
         ({"name": "lif", "reset": "zero"}, ((2, 6, 6), 4), TINY, "the graph has 5 outputs, the task 4"),
         ("lif", (5, 3), "none.nir", "no such NIR file"),
         ("lif", (5, 3), __file__, "not a NIR file"),
