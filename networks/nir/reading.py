@@ -170,11 +170,11 @@ class _Reader:
     def _segment(self, nodes: list[tuple[str, Any]], before: str) -> _Segment:
         """Return the nodes between two layers, of which exactly one has weights."""
         weighted = (self.nir.Linear, self.nir.Affine, self.nir.Conv2d)
-        at = [i for i, (_, node) in enumerate(nodes) if isinstance(node, weighted)]
-        if len(at) != 1:
-            what = f"{len(at)} maps with weights lead to {before}"
+        places = [i for i, (_, node) in enumerate(nodes) if isinstance(node, weighted)]
+        if len(places) != 1:
+            what = f"{len(places)} maps with weights lead to {before}"
             raise UsageError(f"NIR: {what}; it reads layers in series, with one map each")
-        return _Segment(nodes[: at[0]], nodes[at[0]], nodes[at[0] + 1 :])
+        return _Segment(nodes[: places[0]], nodes[places[0]], nodes[places[0] + 1 :])
 
     def _layer(
         self, name: str, node: Any, segment: _Segment, shape: tuple[int, ...], loop: Any, below: list[Layer]
@@ -304,10 +304,10 @@ def _stated(graph: nir.NIRGraph, name: str, given: Any, default: Any) -> Any:
     there = graph.metadata.get(name)
     if given is not None and there is not None and given != there:
         raise UsageError(f"NIR: {name} is {given}; the graph's metadata say {there}", hint=f"{name}=None takes {there}")
-    found = next(value for value in (given, there, default) if value is not None)
-    if name == "scheme" and found not in get_args(Scheme):
-        raise UsageError(f"NIR: no scheme {found}; there are {', '.join(get_args(Scheme))}")
-    return found
+    chosen = next(value for value in (given, there, default) if value is not None)
+    if name == "scheme" and chosen not in get_args(Scheme):
+        raise UsageError(f"NIR: no scheme {chosen}; there are {', '.join(get_args(Scheme))}")
+    return chosen
 
 
 def _alpha(tau: Any, dt: float, scheme: Scheme) -> Any:
@@ -332,16 +332,16 @@ def _in_series(graph: nir.NIRGraph, nir: Any) -> tuple[str, list[tuple[str, Any]
     first = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(first) != 1:
         raise UsageError(f"NIR: the graph has the inputs {', '.join(first)}; it reads layers in series")
-    at = first[0]
-    while not isinstance(graph.nodes[at], nir.Output):
+    current = first[0]
+    while not isinstance(graph.nodes[current], nir.Output):
         ahead = []
-        for target in after.get(at, ()):
-            if after.get(target) == [at]:
-                loops[at] = graph.nodes[target]
+        for target in after.get(current, ()):
+            if after.get(target) == [current]:
+                loops[current] = graph.nodes[target]
             else:
                 ahead.append(target)
         if len(ahead) != 1 or len(chain) > len(graph.nodes):
-            raise UsageError(f"NIR: {at} leads to {', '.join(ahead) or 'nothing'}; it reads layers in series")
-        (at,) = ahead
-        chain.append((at, graph.nodes[at]))
+            raise UsageError(f"NIR: {current} leads to {', '.join(ahead) or 'nothing'}; it reads layers in series")
+        (current,) = ahead
+        chain.append((current, graph.nodes[current]))
     return first[0], chain[:-1], loops

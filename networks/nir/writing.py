@@ -75,7 +75,7 @@ class _Writer:
 
     def _add_synapse(self, layer: str, name: str, synapse: Synapse) -> str:
         """Add the nodes of a synapse; return the name of the last."""
-        module, at, label = synapse.module, synapse.reads, f"{layer}_{name}"
+        module, source, label = synapse.module, synapse.reads, f"{layer}_{name}"
         refused = UsageError(f"NIR: the synapse {name} of {layer} is not a plain linear map or convolution")
         if synapse.norm is not None or synapse.dropout is not None:
             raise refused
@@ -85,8 +85,8 @@ class _Writer:
         if steps and isinstance(steps[0], nn.Unflatten):
             shape = tuple(int(size) for size in cast("Any", steps.pop(0)).unflattened_size)
         else:
-            shape = self.shapes.get(at, ())
-        if at == INPUT:
+            shape = self.shapes.get(source, ())
+        if source == INPUT:
             shape = shape or (cast("nn.Linear", module).in_features,)
             self._add_input(shape)
         for i, step in enumerate(steps):
@@ -96,17 +96,17 @@ class _Writer:
             else:
                 node = self._pool(step, f"the synapse {name} of {layer}")
                 shape = tuple(step(torch.zeros(1, *shape)).shape[1:])
-            at = self._add(f"{label}_view{i}", node, [at])
+            source = self._add(f"{label}_view{i}", node, [source])
         if is_dense(module):
             if len(shape) > 1:
                 flat = self.nir.Flatten({"input": np.array(shape)}, start_dim=0)
-                at = self._add(f"{label}_view", flat, [at])
+                source = self._add(f"{label}_view", flat, [source])
             node = _linear(module)
         elif type(module) is nn.Conv2d:
             node = self._convolution(module, shape)
         else:
             raise refused
-        return self._add(label, node, [at])
+        return self._add(label, node, [source])
 
     def _add_input(self, shape: tuple[int, ...]) -> None:
         known = self.shapes.setdefault(INPUT, shape)
@@ -137,12 +137,12 @@ class _Writer:
     def add_readout(self, readout: Readout) -> None:
         if len(readout.neuron.shape) > 1 or readout.synapses["linear"].dropout is not None:
             raise UsageError("NIR: a readout is a linear map of a vector, without dropout")
-        at, last = readout.layer, readout.name
+        source, last = readout.layer, readout.name
         linear, κ = cast("nn.Linear", readout.linear), cast("LeakyIntegrator", readout.neuron).decay
-        if len(self.shapes[at]) > 1:
-            node = self.nir.Flatten({"input": np.array(self.shapes[at])}, start_dim=0)
-            at = self._add(f"{last}_view", node, [at])
-        self._add(last, _linear(linear), [at])
+        if len(self.shapes[source]) > 1:
+            node = self.nir.Flatten({"input": np.array(self.shapes[source])}, start_dim=0)
+            source = self._add(f"{last}_view", node, [source])
+        self._add(last, _linear(linear), [source])
         if κ:
             ones = np.ones(linear.out_features)
             leak = self.nir.LI(tau=_tau(κ, self.dt, self.scheme) * ones, r=ones, v_leak=0 * ones)
@@ -155,8 +155,8 @@ def _tau(decay: Any, dt: float, scheme: Scheme) -> Any:
 
 
 def _array(value: Tensor | float, shape: tuple[int, ...]) -> np.ndarray:
-    each = value.detach().double() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
-    return each.expand(shape).numpy().copy()
+    values = value.detach().double() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+    return values.expand(shape).numpy().copy()
 
 
 def _linear(module: nn.Linear) -> Any:
@@ -167,7 +167,7 @@ def _linear(module: nn.Linear) -> Any:
 
 def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
     nir, neuron = imported(), cast(Any, layer.neuron)  # the attributes of its class, which is tested first
-    name, one = type(neuron).__name__, np.ones(neuron.shape)
+    name, ones = type(neuron).__name__, np.ones(neuron.shape)
     if type(neuron) not in (LIF, Cuba, PLIF):
         raise UsageError(f"NIR has no node for {name}; it has lif, cuba and plif")
     if getattr(neuron, "reset", "zero") != "zero":
@@ -178,9 +178,9 @@ def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
         raise UsageError(f"NIR has no refractory period; {name} has one of {neuron.refractory} steps")
     decay: Tensor = 1 - torch.sigmoid(neuron.w.detach().double()) if isinstance(neuron, PLIF) else neuron.alpha
     α = _array(decay, neuron.shape)
-    of_membrane = {"v_leak": 0 * one, "v_reset": 0 * one, "v_threshold": _array(neuron.threshold, neuron.shape)}
-    r = one / (1 - α) if getattr(neuron, "input_gain", "leak") == "unit" else one
+    membrane = {"v_leak": 0 * ones, "v_reset": 0 * ones, "v_threshold": _array(neuron.threshold, neuron.shape)}
+    r = ones / (1 - α) if getattr(neuron, "input_gain", "leak") == "unit" else ones
     if isinstance(neuron, Cuba):
         τ, τ_s = _tau(α, dt, scheme), _tau(_array(neuron.gamma, neuron.shape), dt, scheme)
-        return nir.CubaLIF(tau_mem=τ, tau_syn=τ_s, r=r, w_in=one / (1 - neuron.gamma), **of_membrane)
-    return nir.LIF(tau=_tau(α, dt, scheme), r=r, **of_membrane)
+        return nir.CubaLIF(tau_mem=τ, tau_syn=τ_s, r=r, w_in=ones / (1 - neuron.gamma), **membrane)
+    return nir.LIF(tau=_tau(α, dt, scheme), r=r, **membrane)
