@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, get_args
 
 import pydantic
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 from yaml.resolver import BaseResolver
@@ -47,7 +47,7 @@ class _Composer(CParser, BaseResolver):
 
     def __init__(self, text: str, name: str) -> None:
         stream = StringIO(text)
-        stream.name = name  # type: ignore[attr-defined]  # marks have the name of the stream
+        stream.name = name  # marks have the name of the stream
         CParser.__init__(self, stream)
         BaseResolver.__init__(self)
 
@@ -146,7 +146,8 @@ class Document:
             composer = _Composer(text, name)
             root = composer.get_node() if composer.check_node() else None
             if root is not None and composer.check_node():
-                where = self._position(composer.peek_event().start_mark)
+                second = cast(Any, composer.peek_event())  # an event, since there is a node
+                where = self._position(second.start_mark)
                 raise UsageError("a second document starts here; a file has one document", where=where)
         except yaml.MarkedYAMLError as error:
             what = f"{error.context}: {error.problem}" if error.context else str(error.problem)
