@@ -402,7 +402,9 @@ def test_bimodal_results_are_shares_of_solved_runs(store):
     assert matrix["solved"].to_dict() == {"bptt": 4, "b": 0}
     assert matrix.loc["b", "p"] == pytest.approx(2 * 6 / 252) and matrix.loc["b", "against_bptt"] == "worse"
     table = rule_table(Results(store.folder), "quick", "laptop")
-    assert [row[2].text for row in table.rows] == ["4/5", "0/5 ↓"] and "4/5: solved runs" in " ".join(table.caption)
+    assert [row[2].text for row in table.rows] == ["4/5", "0/5 ↓"] and "4/5: number of solved runs" in " ".join(
+        table.caption
+    )
     for rule in "cdefgh":
         for replicate in range(5):
             put(store, run_spec((rule, "lif", "xor"), replicate), measures=results("accuracy", 0.5, 0.5))
