@@ -122,13 +122,14 @@ def test_the_search_leaves_the_values_at_which_runs_fail(path, tmp_path):
     assert sum(failed[:10]) >= 3 and sum(failed[10:]) <= 2
 
 
-def test_only_the_named_cells_are_searched_and_more_is_better_where_the_metric_says_so(path, tmp_path):
+def test_only_the_named_cells_are_searched_and_more_is_better_where_the_metric_says_so(whole, tmp_path):
+    path, _, trials = whole
     store = Store(tmp_path / "runs")
-    sweep(path, store, lambda spec: -distance(spec), better="higher", only=["bptt lif adding"])
+    again = sweep(path, store, lambda spec: -distance(spec), better="higher", only=["bptt lif adding"])
+    assert again["bptt"] == trials["bptt"], "the search of the least distance"
     ((rule, tuning),) = tunings(store).items()
-    best = tuning.trials[tuning.chosen]
-    assert rule == "bptt" and best.validation == max(trial.validation for trial in tuning.trials)
-    assert 4e-3 < best.values["training.learning_rate"] < 2.5e-2
+    assert rule == "bptt"
+    assert tuning.trials[tuning.chosen].validation == max(trial.validation for trial in tuning.trials)
 
 
 def test_a_value_in_the_outer_part_of_a_span_is_at_its_edge(path, tmp_path):
