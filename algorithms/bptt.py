@@ -12,6 +12,7 @@ from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.base import Claims, LearningRule, LossAt, Observation
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.spike_penalties import Penalties, checked_penalties, penalty_of
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import backward_products
@@ -24,7 +25,7 @@ class BPTT(LearningRule):
     """Backpropagation through time: the gradient of the whole sequence, one update at its end.
 
         ΔW = −η ∂E / ∂W,     E = l_T  or  (1/T) Σ_t [w_t l_t + (1 − w_t) L_aux,t]
-                             plus c Σ_j (f̄_j − f*)² with a rate cost
+                             plus c Σ_j (f̄_j − f*)² with a rate cost, and the spike penalties
 
     The reference for the other rules: with the surrogate in place of the spike's derivative, no term is dropped. Time
     O(T) per sequence; memory O(T) for the activations of all steps. Source: Werbos 1990. The baselines of
@@ -43,6 +44,7 @@ class BPTT(LearningRule):
         rate_cost: c of the firing-rate regularisation, where f̄_j is the mean of neuron j's spikes over batch and steps;
             null: none.
         rate_target: f*, spikes per neuron and step; null: 0.01.
+        spike_penalties: terms on the number of spikes in a sequence, each c · mean_u [n_u − bound]₊^power; null: none.
 
     Example:
         >>> rule = tt.build_rule("bptt")
@@ -72,9 +74,10 @@ class BPTT(LearningRule):
         backward: Literal["once", "each_step"] = "once",
         rate_cost: PositiveFloat | None = None,
         rate_target: NonNegativeFloat | None = None,
+        spike_penalties: Penalties | None = None,
     ) -> None:
         refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target)
-        refuse_unused("backward: once", backward == "once", rate_cost=rate_cost)
+        refuse_unused("backward: once", backward == "once", rate_cost=rate_cost, spike_penalties=spike_penalties)
         each_step, ramp = (backward if backward == "each_step" else None), (weights if weights == "ramp" else None)
         refuse_unused("loss_at: every", loss_at == "every", weights=ramp, total=total, backward=each_step)
         if auxiliary != "off" and weights != "ramp":
@@ -85,6 +88,7 @@ class BPTT(LearningRule):
         if backward == "each_step":
             self.cost = Cost(time="B T² P", memory="B L S + P")
         self.rate_cost, self.rate_target = rate_cost, or_default(rate_target, 0.01)
+        self.spike_penalties = checked_penalties(spike_penalties)
 
     def coordinates(self) -> Coordinates:
         return Coordinates("none", "J", "all", "exact", "none", "end")
@@ -97,7 +101,7 @@ class BPTT(LearningRule):
             return "the losses of single steps (weights, total, backward) need one target per sequence"
         if self.auxiliary != "off" and not isinstance(task, Classification):
             return "the auxiliary loss is a distribution over the classes of a sequence: it needs classes"
-        if self.rate_cost and not (network.spiking and network.layers):
+        if (self.rate_cost or self.spike_penalties) and not (network.spiking and network.layers):
             return "the network has no spikes whose rate could be regularised"
         return super().supports(network, task, steps)
 
@@ -109,7 +113,7 @@ class BPTT(LearningRule):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.epoch = 0
+        self.epoch, self.penalties = 0, list[float]()
         self.auxiliary_loss: AuxiliaryLoss | None = None
         if self.auxiliary == "authors" and isinstance(task, Classification):
             like = next(p for p in network.parameters() if p.requires_grad)
@@ -118,8 +122,8 @@ class BPTT(LearningRule):
     def learn(self, x: Tree, target: Tree, t: int) -> Tensor:
         if self.backward == "each_step":
             loss = self._gradient_step_by_step(x, target)
-        elif self.rate_cost:
-            loss = self._regularised_gradient(x, target, self.rate_cost)
+        elif self.rate_cost or self.spike_penalties:
+            loss = self._regularised_gradient(x, target)
         else:
             _, loss = self.window_gradient(x, lambda outputs: self._loss(outputs, target))
         self.update()
@@ -127,7 +131,10 @@ class BPTT(LearningRule):
 
     def end_epoch(self) -> dict[str, Observation]:
         self.epoch += 1
-        return {}
+        if not self.penalties:
+            return {}
+        mean, self.penalties = sum(self.penalties) / len(self.penalties), []
+        return {"penalty": Observation(mean, "1", "spike penalties and rate cost, mean over the batches of an epoch")}
 
     def _loss(self, outputs: Tree, target: Tree) -> Tensor:
         """Return E of the outputs of a sequence, [steps, batch, outputs]."""
@@ -158,10 +165,15 @@ class BPTT(LearningRule):
         self.state = detached(self.state)
         return torch.stack(terms).sum()
 
-    def _regularised_gradient(self, x: Tree, target: Tree, c: float) -> Tensor:
-        """Add the gradient of E with the rate cost; return the loss without it."""
+    def _regularised_gradient(self, x: Tree, target: Tree) -> Tensor:
+        """Add the gradient of E with its terms on spikes; return the loss without them."""
         window = self.network.unroll(x, self.state)
         loss = self._loss(window.outputs, target)
-        excess = [spikes.mean((0, 1)) - self.rate_target for spikes in window.spikes]
-        (loss + c * sum(e.square().sum() for e in excess)).backward()
+        terms = penalty_of(self.spike_penalties, window.spikes)
+        if self.rate_cost:
+            excess = [spikes.mean((0, 1)) - self.rate_target for spikes in window.spikes]
+            terms = terms + self.rate_cost * sum(e.square().sum() for e in excess)
+        if self.spike_penalties:
+            self.penalties.append(float(terms.detach()))
+        (loss + terms).backward()
         return loss.detach()

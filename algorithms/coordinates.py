@@ -23,8 +23,8 @@ class Coordinates(NamedTuple):
     signal: Literal["exact", "instantaneous", "random", "adaptive", "target", "local"]
     """L: the derivative of the whole loss; of the loss of the same step; the loss of the same step through random or
     adaptive feedback weights; the target through random weights; a loss of the layer's own readout."""
-    filter: Literal["none", "κ"]
-    """Filter of the traces: none, or the leak of the readout."""
+    filter: Literal["none", "κ", "λ", "λ, κ"]
+    """Filter of the traces: none; the leak κ of the readout; that of the layer above, λ; both."""
     schedule: Literal["end", "window"] | int
     """When the rule updates: at the end of a sequence, after each window, or every so many steps."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+NEVER = np.iinfo(np.int64).max
+"""Step of a spike that does not occur."""
+
 
 def send_on_delta(x: np.ndarray, delta: float) -> np.ndarray:
     """Encode changes as spikes: one channel signals that the input rose by δ, another that it fell by δ.
@@ -30,3 +33,24 @@ def send_on_delta(x: np.ndarray, delta: float) -> np.ndarray:
         d_t[:] = b - x_t >= delta - tolerance
         b += delta * (u_t.astype(float) - d_t)
     return spikes.reshape(len(x), -1)
+
+
+def first_spike(x: np.ndarray, tau: float, threshold: float) -> np.ndarray:
+    """Encode numbers as times: the step at which a leaky integrator from 0 with the input x reaches its threshold.
+
+        t = ⌊τ ln(x / (x − θ))⌋         x > θ;  never for x ≤ θ
+
+    Args:
+        x: numbers of any shape, at least 0.
+        tau: τ, in steps.
+        threshold: θ, in the unit of x.
+
+    Returns:
+        The step of each number, int64 of the shape of x; `NEVER` without one.
+
+    Source: Neftci, Mostafa and Zenke 2019, SpyTorch, tutorial 2 (`current2firing_time`).
+    """
+    steps, reached = np.full(np.shape(x), NEVER), np.asarray(x) > threshold
+    reaching = np.asarray(x, float)[reached]
+    steps[reached] = np.floor(tau * np.log(reaching / (reaching - threshold)))
+    return steps

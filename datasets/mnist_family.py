@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from throughtime.datasets.base import computed
+from throughtime.datasets.encoders import first_spike
 from throughtime.datasets.mnist_files import (
     Images,
     Test,
@@ -20,7 +21,7 @@ from throughtime.datasets.mnist_files import (
     mnist_files,
     synthetic_images,
 )
-from throughtime.registry import dataset
+from throughtime.registry import dataset, or_default, refuse_unused
 
 
 @dataset("smnist")
@@ -110,22 +111,43 @@ class RowMNIST(SequentialMNIST):
 
 @dataset("mnist")
 class StaticMNIST(SequentialMNIST):
-    """MNIST as an image that is shown unchanged for T steps.
+    """MNIST as an image that is shown unchanged for T steps, or as one spike of each bright pixel.
 
-    x_t = (p_1 ... p_784) / 255 at every t, in row order.
+        values     x_t = (p_1 ... p_784) / 255 at every t, in row order
+        latency    x_t,i = [t = ⌊τ ln(q / (q − θ))⌋],  q = p_i / 255 > θ          (`encoders.first_spike`)
 
     Args:
         steps: T; 20 in the model of the paper's authors.
+        code: `values` or `latency`, in which brighter pixels spike earlier.
+        tau: τ of `latency`, in steps; null: 20, as in SpyTorch.
+        threshold: θ of `latency`; null: 0.2, as in SpyTorch. Darker pixels have no spike.
         train, validation, test: as in `Images`.
     """
 
     files = mnist_files("mnist")
 
     def __init__(
-        self, *, steps: PositiveInt = 20, train: Train = None, validation: Validation = None, test: Test = None
+        self,
+        *,
+        steps: PositiveInt = 20,
+        code: Literal["values", "latency"] = "values",
+        tau: PositiveFloat | None = None,
+        threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
+        train: Train = None,
+        validation: Validation = None,
+        test: Test = None,
     ) -> None:
         super().__init__(train=train, validation=validation, test=test)
-        self.shown = steps
+        refuse_unused("code: latency", code == "latency", tau=tau, threshold=threshold)
+        self.shown, self.code = steps, code
+        self.tau, self.threshold = or_default(tau, 20.0), or_default(threshold, 0.2)
+        if code == "latency":
+            self.unit = 1.0
+
+    @cached_property
+    def step_of_pixel(self) -> Tensor:
+        """The step of the spike of each number of a pixel, [256]; T without one."""
+        return torch.from_numpy(first_spike(np.arange(256) / 255, self.tau, self.threshold)).clamp(max=self.shown)
 
     @computed
     def steps(self) -> int:
@@ -145,7 +167,10 @@ class StaticMNIST(SequentialMNIST):
         return cls(steps=4).with_synthetic_files(synthetic_images, side=7, validation_images=10)
 
     def expanded(self, rows: Tensor) -> Tensor:
-        return rows.unsqueeze(1).expand(-1, self.steps, -1)
+        if self.code == "values":
+            return rows.unsqueeze(1).expand(-1, self.steps, -1)
+        spikes = torch.zeros(len(rows), self.shown + 1, rows.shape[1], dtype=torch.uint8)
+        return spikes.scatter_(1, self.step_of_pixel[rows.long()][:, None], 1)[:, : self.shown]
 
 
 @dataset("sfashion_mnist")
@@ -177,7 +202,7 @@ class RowFashion(RowMNIST):
 
 @dataset("fashion_mnist")
 class StaticFashion(StaticMNIST):
-    """Fashion-MNIST as an image that is shown unchanged for T steps: see `mnist`."""
+    """Fashion-MNIST as an image that is shown unchanged for T steps, or as spikes: see `mnist`."""
 
     licence = "MIT"
     files = fashion_files("fashion_mnist")

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
 
+from throughtime.networks.readout import ReadoutSynapse
 from throughtime.networks.recurrent import Recurrent
 from throughtime.networks.setting import Setting, settings
 from throughtime.neurons.base import Neuron, Shape
@@ -249,6 +250,46 @@ def chaotic_rnn(
         nn.init.uniform_(readout.linear.weight, -bound, bound)
     for map in (*(layer.inward for layer in network.layers), *(readout.linear for readout in network.readouts)):
         _hold_bias(map)
+    return network
+
+
+@network("spytorch_mlp")
+def spytorch_mlp(
+    inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (100,)
+) -> Recurrent:
+    """The feed-forward network of SpyTorch: no biases, and the maximum over time of a readout of two stages.
+
+        W, W_out ~ N(0, (7 (1 − e^(−1/10)))² / fan-in),      γ = e^(−1/5),  κ = e^(−1/10)
+
+    The neuron of the tutorials is `cuba` with `{delay: 1, input_gain: unit, reset: zero_with_input}` and the surrogate
+    fast_sigmoid of slope 100 and height 1. Source: Neftci, Mostafa and Zenke 2019, tutorials 2 and 3.
+
+    Args:
+        hidden: number of neurons of each layer.
+
+    Example:
+        >>> network = tt.build_network("spytorch_mlp", 784, 10, neuron="cuba", hidden=[8])
+        >>> window = network.unroll(torch.rand(10, 4, 784), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 10])
+
+    References:
+        Neftci, Mostafa and Zenke 2019: https://doi.org/10.1109/MSP.2019.2931595
+    """
+    synapse = {"tau": 5.0, "delay": 1, "gain": "unit"}
+    network = Recurrent(
+        inputs,
+        outputs,
+        neuron,
+        hidden=hidden,
+        readout_tau=10.0,
+        readout_synapse=ReadoutSynapse.model_validate(synapse),
+        readout_max=True,
+        biases=False,
+        recurrent_weights=False,
+    )
+    for map in (*(layer.inward for layer in network.layers), *(readout.linear for readout in network.readouts)):
+        nn.init.normal_(map.weight, std=7 * (1 - math.exp(-1 / 10)) / math.sqrt(map.in_features))
     return network
 
 

@@ -18,19 +18,19 @@ PartialsOf = Callable[[torch.Tensor, Any, Any], Partials | None]
 
 @torch.no_grad()
 def carried_traces(
-    partials_of: PartialsOf, layer: Layer, reads: str, filters: bool, also_wanted: Sequence[str]
+    partials_of: PartialsOf, layer: Layer, reads: str, filters: int, also_wanted: Sequence[str]
 ) -> list[tuple[int, int]]:
     """Return the shape of each trace that a sample carries from step to step: neurons times currents, and fan-in.
 
     The traces are the ε of the variables that a step reads from the previous one, or of those that it computes from
-    them, whichever have fewer numbers, since the others follow from these; and all ē if the readout has a memory. A
+    them, whichever have fewer numbers, since the others follow from these; and the filtered ones, such as ē. A
     trace that all neurons share has one row.
 
     Args:
         partials_of: returns the partial derivatives of a step from the current, the state and the next state.
         layer: a layer whose synapses are linear maps.
         reads: the variable whose trace meets the learning signal.
-        filters: whether the readout has a memory, which filters this trace.
+        filters: number of filters that this trace passes, each of which has a state of its shape.
         also_wanted: further variables whose traces the rule needs.
     """
     neuron, maps = layer.neuron, [s.module for s in layer.synapses.values() if isinstance(s.module, nn.Linear)]
@@ -50,8 +50,7 @@ def carried_traces(
     for trace in ε.values():
         fewer = min(_shapes(trace, read), _shapes(trace, computed), key=numbers)
         shapes += fewer
-        if filters:
-            shapes += _shapes(trace, {reads})
+        shapes += filters * _shapes(trace, {reads})
     return shapes
 
 

@@ -14,13 +14,12 @@ from torch import Tensor
 from throughtime.algorithms.base import Claims, output_error
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.eligibility import EligibilityRule
+from throughtime.algorithms.eligibility.eligibility import EligibilityRule, TraceFilter
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
 from throughtime.networks.products import Product
-from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
@@ -96,8 +95,8 @@ class DECOLLE(EligibilityRule):
     def sends(self, layer: Layer) -> str:
         return "z"
 
-    def filter_of(self, readout: Readout) -> float:
-        return 0.0
+    def filters_of(self, network: Network, layer: Layer) -> list[TraceFilter]:
+        return []
 
     def passes_down(self, layer: Layer) -> bool:
         return False

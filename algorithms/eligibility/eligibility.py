@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import PositiveInt
@@ -23,9 +23,17 @@ from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
 from throughtime.networks.products import Product
-from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.neurons.gate import is_dense
+
+
+class TraceFilter(NamedTuple):
+    """f_t = decay · f_{t−1} + gain · ε_t, an additional variable of a layer's neurons."""
+
+    name: str
+    """Name of the variable f."""
+    decay: float
+    gain: float
 
 
 class EligibilityRule(BlockRule):
@@ -84,9 +92,8 @@ class EligibilityRule(BlockRule):
         blocks = self.windows(steps)
         products = Counter(credit.products)
         for layer in (layer for layer in network.layers if self.in_blocks(layer)):
-            reads = readout.reads if layer.name == readout.layer else "z"
-            filters = self.filter_of(readout) > 0
-            traces = carried_traces(partial(self.layer_partials, layer), layer, reads, filters, self.also_wanted)
+            reads, filters = readout.reads if layer.name == readout.layer else "z", self.filters_of(network, layer)
+            traces = carried_traces(partial(self.layer_partials, layer), layer, reads, len(filters), self.also_wanted)
             carried += numbers(traces)
             for k in blocks[:-1]:  # a trace that all neurons share needs no product
                 products.update(Product(rows, k, n, copies=batch) for rows, n in traces if rows > 1)
@@ -118,21 +125,19 @@ class EligibilityRule(BlockRule):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        layers, κ = self.network.layers, self.filter_of(self.readout)
-        self.traces = {
-            layer.name: self.traces_of(layer, ("ē" if κ else self.sends(layer), *self.also_wanted)) for layer in layers
-        }
+        layers = self.network.layers
+        self.filters = {layer.name: self.filters_of(self.network, layer) for layer in layers}
+        self.traces = {layer.name: self.traces_of(layer, (self.traced(layer), *self.also_wanted)) for layer in layers}
         self.sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}
 
     def gather(self, block: LayerBlock, L: Tensor | None, selection: Steps, goes_on: bool) -> Tensor | None:
-        layer, κ = block.layer, self.filter_of(self.readout)
+        layer = block.layer
         partials = self.layer_partials(layer, block.currents.flatten(0, 1), block.before(), block.after())
         assert partials is not None, "`supports` rejects such a neuron"
-        if κ:
-            partials = filtered(partials, self.sends(layer), κ)
+        partials = filtered(partials, self.sends(layer), self.filters[layer.name])
         signals, traces = self.signals(block), self.traces[layer.name]
         if L is not None:
-            signals.append(Signal("ē" if κ else self.sends(layer), L, self.sums[layer.name]))
+            signals.append(Signal(self.traced(layer), L, self.sums[layer.name]))
         ones = block.currents.new_ones(*block.currents.shape[:2], 1)
         p = torch.cat((*(source.flatten(2) for source in block.sources.values()), ones), 2)
         traces.gather(partials, p, signals, goes_on)
@@ -140,9 +145,15 @@ class EligibilityRule(BlockRule):
             return None
         return step_gradient(block, self.sends(layer), L, selection).current
 
-    def filter_of(self, readout: Readout) -> float:
-        """Return κ, the decay of the filter that the traces pass; 0: none."""
-        return readout.neuron.decay or 0.0
+    def filters_of(self, network: Network, layer: Layer) -> list[TraceFilter]:
+        """Return the filters that the traces of a layer pass, in order; here that of the readout, if it has one."""
+        κ = network.readouts[0].neuron.decay
+        return [TraceFilter("ē", κ, 1 - κ)] if κ else []
+
+    def traced(self, layer: Layer) -> str:
+        """Return the variable of a layer whose trace meets the learning signal, after the filters."""
+        filters = self.filters[layer.name]
+        return filters[-1].name if filters else self.sends(layer)
 
     def passes_down(self, layer: Layer) -> bool:
         """Return whether the layer gives learning signals to others."""
@@ -161,7 +172,7 @@ class EligibilityRule(BlockRule):
 
     def end(self) -> None:
         super().end()
-        del self.traces, self.sums
+        del self.traces, self.sums, self.filters
 
     def land(self, layer: Layer, name: str, gradient: Tensor) -> None:
         """Add the gradient by an input of a layer's step, [currents, size, fan-in], to the parameters of this input."""
@@ -184,8 +195,9 @@ class EligibilityRule(BlockRule):
             accumulate(gate.bias, rows[:, -1])
 
 
-def filtered(partials: Partials, reads: str, κ: float) -> Partials:
-    """Return the partial derivatives with an additional variable, the filtered trace ē_t = κ ē_{t−1} + (1 − κ) o_t."""
-    return Partials(
-        {**partials.from_previous, ("ē", "ē"): κ}, {**partials.within_step, ("ē", reads): 1 - κ}, partials.inflows
-    )
+def filtered(partials: Partials, reads: str, filters: Sequence[TraceFilter]) -> Partials:
+    """Return the partial derivatives with the variables of filters in series, of which the first reads a variable."""
+    for name, decay, gain in filters:
+        before, within = {**partials.from_previous, (name, name): decay}, {**partials.within_step, (name, reads): gain}
+        partials, reads = partials._replace(from_previous=before, within_step=within), name
+    return partials

@@ -83,6 +83,54 @@ class Filter:
                 yield Term(c_past, {name: trace[None] for name, trace in past.items()}, past_of_one)
 
 
+class FilterInSeries(Filter):
+    """ẑ^t = μ ẑ^{t−1} + â^t, a second filter, of the first one's â.
+
+        Σ_t δ^t ẑ^t = Σ_t c^t â^t + μ c^1 ẑ^0,          c^t = δ^t + μ c^{t+1}
+
+    Args:
+        λ: decay of the first filter.
+        μ: decay of the second.
+    """
+
+    def __init__(self, λ: float, μ: float) -> None:
+        super().__init__(λ)
+        self.first, self.μ = Filter(λ), μ
+
+    def advance(self, p: Mapping[str, Tensor]) -> None:
+        """Advance â and ẑ over a block of steps, p [steps, batch, ...]."""
+        self._advance_second(p)
+        self.first.advance(p)
+
+    def _advance_second(self, p: Mapping[str, Tensor]) -> None:
+        """ẑ^n = μⁿ ẑ^0 + (w_n − μⁿ) â^0 + Σ_t w_{n−t} p^t,      w_0 = 1,  w_k = μ w_{k−1} + λ^k."""
+        λ, μ, n = self.λ, self.μ, len(next(iter(p.values())))
+        w = [1.0]
+        for k in range(1, n + 1):
+            w.append(μ * w[-1] + λ**k)
+        for name, p_s in p.items():
+            ẑ = (p_s.flatten(1).t() @ p_s.new_tensor(w[n - 1 :: -1])).view(p_s.shape[1:])
+            if name in self.last:
+                ẑ.add_(self.last[name], alpha=μ**n)
+            if name in self.first.last:
+                ẑ.add_(self.first.last[name], alpha=w[n] - μ**n)
+            self.last[name] = ẑ
+        self.last_of_one = μ**n * self.last_of_one + (w[n] - μ**n) * self.first.last_of_one + sum(w[:n])
+
+    def terms(self, p: Mapping[str, Tensor], δ: Tensor, d: Tensor | None, selection: Steps) -> Iterator[Term]:
+        past, past_of_one, steps = dict(self.last), self.last_of_one, len(next(iter(p.values())))
+        self._advance_second(p)
+        c = δ.new_zeros(steps, *δ.shape[1:])
+        c[selection] = δ
+        decay_backward(self.μ, c)
+        c_past = self.μ * c[:1]
+        if d is not None:
+            yield from Filter(0.0).terms(p, d, None, selection)
+        yield from self.first.terms(p, c, None, slice(None))
+        if past:
+            yield Term(c_past, {name: trace[None] for name, trace in past.items()}, past_of_one)
+
+
 def decay_backward(λ: float, c: Tensor) -> None:
     """c^t ← c^t + λ c^{t+1}, from the last step to the first, c [steps, ...]."""
     if runs_compiled(c):

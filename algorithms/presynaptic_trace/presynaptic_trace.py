@@ -126,7 +126,9 @@ class PresynapticTrace(BlockRule):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        self.filters = {layer.name: Filter(self.decay_of(layer.neuron)) for layer in self.network.layers}
+        self.filters: dict[str, Filter] = {
+            layer.name: Filter(self.decay_of(layer.neuron)) for layer in self.network.layers
+        }
         if self.sampled_steps:
             self.sampled = torch.zeros(self.steps, dtype=torch.bool)
             self.sampled[self.drawn_steps(self.sampled_steps)] = True
@@ -163,7 +165,7 @@ class PresynapticTrace(BlockRule):
         own = dict(layer.neuron.named_parameters())
         for name, gradient in within.parameters.items():
             accumulate(own[name], gradient)
-        return within.current
+        return self.passed_down(within.current, δ_trace)
 
     def postsynaptic(self, block: LayerBlock) -> Tensor | None:
         """Advance the trace of each neuron over a block; return it, [steps, batch, size]. None: the rule has none."""
@@ -178,6 +180,15 @@ class PresynapticTrace(BlockRule):
             post: traces of its neurons, if the rule has them.
         """
         return δI, None
+
+    def passed_down(self, δI: Tensor, δ_trace: Tensor) -> Tensor:
+        """Return the gradient of a layer's currents from which the signals of the layers below come: that of the step.
+
+        Args:
+            δI: gradient of the layer's currents.
+            δ_trace: factor of â, from `coefficients`.
+        """
+        return δI
 
     def end(self) -> None:
         super().end()

@@ -48,7 +48,7 @@ class CellOf(Strict):
     """If not null, the value is the mean of the metric on the validation split over the `AVERAGED` iterations that end
     with this one."""
     epoch: PositiveInt | None = None
-    """If not null, the value is the metric on the test split after this epoch."""
+    """If not null, the value is the metric on the test split after this epoch, or `train_loss`, the mean over it."""
 
     @pydantic.model_validator(mode="after")
     def _one_place(self) -> CellOf:
@@ -216,7 +216,8 @@ def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> list[float]:
             value = level_at(results, run, cell.measure, cell.iteration)
         elif cell.epoch is not None:
             rows = [row for row in results.curve(run) if row["epoch"] == cell.epoch]
-            value = next((row.get(f"test.{cell.measure}", nan) for row in rows), nan)
+            name = cell.measure if cell.measure == "train_loss" else f"test.{cell.measure}"
+            value = next((row.get(name, nan) for row in rows), nan)
         elif status == "diverged":
             value = nan
         values.append(inf if pd.isna(value) and status == "diverged" else value)

@@ -36,7 +36,9 @@ RULES = {
     **{f"eprop, {feedback}": ("eprop", {"feedback": feedback}) for feedback in ("random", "adaptive")},
     "eprop, rates": ("eprop", {"rate_cost": 1.0, "loss_at": "every", "update_every": 2}),
     **{name: (name, {}) for name in ("sltt", "s_tllr", "pp_prop", "rflo", "decolle")},
-    **{name: (name, {"decay": 0.5}) for name in ("presynaptic_trace", "ottt")},  # α would be read from the neuron
+    **{
+        name: (name, {"decay": 0.5}) for name in ("presynaptic_trace", "ottt", "otpe", "approximate_otpe")
+    },  # α would be read from the neuron
     **{name: (name, {}) for name in ("snap1", "uoro", "kf_rtrl", "rolling_tbptt", "checkpointed_bptt")},
     "sltt, two steps": ("sltt", {"sampled_steps": 2, "update_every": 3}),
 }
@@ -47,6 +49,7 @@ SUPPORTED = {
     **dict.fromkeys(("snap1", "uoro", "kf_rtrl", "rolling_tbptt", "checkpointed_bptt"), ("lif", "alif")),
     "s_tllr": ELEMENTWISE,
     **dict.fromkeys(("pp_prop", "rflo", "decolle", "tbptt", "sltt", "presynaptic_trace", "ottt"), DERIVED),
+    **dict.fromkeys(("otpe", "approximate_otpe"), ELEMENTWISE),
 }
 """Neurons that rules are tried with. `bptt` is tried with all, as are `eprop` and `diagonal_rtrl`, which take the
 partial derivatives of a neuron's equations; options with those of `DERIVED` alone."""

@@ -9,6 +9,7 @@ from throughtime.checks.own.eligibility import DIAGONAL_RTRL, EPROP
 from throughtime.checks.own.feedback import DECOLLE, RFLO
 from throughtime.checks.own.fptt import FPTT
 from throughtime.checks.own.influence import OSTL, SNAP_N
+from throughtime.checks.own.postsynaptic import APPROXIMATE_OTPE, OTPE
 from throughtime.checks.own.presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
 from throughtime.checks.own.random_signs import SIGNS
 from throughtime.checks.own.truncation import CHECKPOINTED, ROLLING, RTRL, TBPTT
@@ -32,6 +33,8 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
     "ottt": OTTT,
     "s_tllr": S_TLLR,
     "pp_prop": PP_PROP,
+    "otpe": OTPE,
+    "approximate_otpe": APPROXIMATE_OTPE,
     "rflo": RFLO,
     "decolle": DECOLLE,
 }

@@ -50,7 +50,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         OURS,
         {"loss_at": "end", "weights": "equal", "total": None, "backward": "once", "rate_cost": None}
         | AUXILIARY
-        | {"rate_target": None},
+        | {"rate_target": None, "spike_penalties": None},
         {"total": "mean", "auxiliary_uniform_epochs": 0, "rate_target": 0.01},
     ),
     ("rules", "rtrl"): Defaults(OURS, TRACES),
@@ -78,6 +78,10 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         EACH_STEP | {"decay": 0.75, "post_decay": 0.2, "causal": 1.0, "noncausal": -1.0},
     ),
     ("rules", "pp_prop"): Defaults(OURS, EACH_STEP | {"decay": 0.9}),
+    **dict.fromkeys(
+        [("rules", "otpe"), ("rules", "approximate_otpe")],
+        Defaults("Summe, Schaefer and Joshi 2023, offline", PRESYNAPTIC),
+    ),
     ("rules", "rflo"): Defaults("Murray 2019", EACH_STEP | {"feedback_sd": None}),
     ("rules", "decolle"): Defaults(OURS, {"update_every": None, "burn_in": 0}),
     ("rules", "fptt"): Defaults(
@@ -145,6 +149,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("networks", "chaotic_rnn"): Defaults(
         "murray-lab/rflo-learning, RFLO_Example.ipynb", {"hidden": (50,), "gain": 1.5}
     ),
+    ("networks", "spytorch_mlp"): Defaults("fzenke/spytorch, tutorial 2", {"hidden": (100,)}),
     ("networks", "recurrent"): Defaults(
         OURS,
         {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "readout_max": False}
@@ -225,6 +230,11 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
     ("networks", "chaotic_rnn"): {
         "recurrent.weight": Draw(False, 0.0, lambda w: 1.5 / math.sqrt(w.shape[1])),
         "linear.weight": Draw(True, 0.0, lambda w: 0.1 / math.sqrt(3 * w.shape[1])),
+        "bias": ZERO,
+    },
+    ("networks", "spytorch_mlp"): {
+        "inward.weight": Draw(False, 0.0, lambda w: 0.66613807 / math.sqrt(w.shape[1])),
+        "linear.weight": Draw(False, 0.0, lambda w: 0.66613807 / math.sqrt(w.shape[1])),
         "bias": ZERO,
     },
     ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},

@@ -1,0 +1,46 @@
+"""Penalties on numbers of spikes, as terms of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from throughtime.spec import Strict
+
+
+class SpikePenalty(Strict):
+    """c · mean_u [n_u − bound]₊^power over the neurons u of a layer, or of the layer as one unit, summed over layers.
+
+    n_u is the number of spikes in a sequence, the mean over the batch and, for the population, over its neurons.
+    """
+
+    strength: PositiveFloat
+    """c."""
+    of: Literal["neuron", "population"] = "neuron"
+    """Unit whose spikes are counted."""
+    bound: NonNegativeFloat = 0.0
+    """Largest number of spikes without a penalty; 0: every spike counts."""
+    power: Annotated[int, Field(ge=1, le=2)] = 1
+    """Exponent of the excess."""
+
+
+Penalties = Annotated[Sequence[SpikePenalty], Field(min_length=1)]
+
+
+def checked_penalties(penalties: Sequence[SpikePenalty | Mapping[str, Any]] | None) -> list[SpikePenalty]:
+    """Return penalties of a suite, whose spec is JSON."""
+    return [SpikePenalty.model_validate(penalty) for penalty in penalties or ()]
+
+
+def penalty_of(penalties: Sequence[SpikePenalty], spikes: Sequence[Tensor]) -> Tensor:
+    """Return the sum of the penalties of the spikes of each layer, [steps, batch, *shape]."""
+    total = spikes[0].new_zeros(())
+    for of_layer in spikes:
+        n = of_layer.flatten(2).sum(0).mean(0)
+        for penalty in penalties:
+            units = n.mean() if penalty.of == "population" else n
+            total = total + penalty.strength * (units - penalty.bound).clamp(min=0).pow(penalty.power).mean()
+    return total

@@ -1,0 +1,112 @@
+"""Claims of Summe, Schaefer and Joshi 2023: where the gradient is exact, its direction by layer, accuracy on times."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from throughtime.records.results import Results
+from throughtime.records.statistics.summary import Lean
+from throughtime.reports.otpe.exact import cosines, gradient_error
+from throughtime.reports.papers.claims import (
+    ANYTHING,
+    Answer,
+    EachWithin,
+    Values,
+    by_replicate,
+    claim,
+    decided,
+    in_common,
+    judged,
+    means,
+    paper_scale,
+)
+
+REGISTERED = "before the runs and computations: 2026-11-28"
+NEEDS = "scale paper: three layers of 128, 20 000 updates"
+EQUAL, DIFFERENT = 1e-10, 1e-3
+"""Relative differences of gradients that count as none, and as one."""
+CODES: tuple[Literal["time", "rate"], ...] = ("time", "rate")
+DEPTHS, SEEDS = (3, 4), (0, 1, 2)
+
+
+@claim(ANYTHING, REGISTERED, primary=True)
+def exact_with_one_hidden_layer(results: Results) -> Answer:
+    """With one hidden layer below the layer of outputs, OTPE is the exact gradient; with more it is not.
+
+    Summary: largest difference from BPTT's gradient over the largest number, float64. Criterion: at most 1e-10 with two
+    layers of neurons, above 1e-3 with three.
+    """
+    two, three = gradient_error("OTPE", 2), gradient_error("OTPE", 3)
+    lean: Lean = "for" if two <= EQUAL and three > DIFFERENT else "against"
+    return decided(lean, f"{two:.2g}; with three layers {three:.2g}", "relative to the largest number")
+
+
+@claim(ANYTHING, REGISTERED)
+def no_hidden_layer_is_ostl_and_ottt(results: Results) -> Answer:
+    """Without hidden layers OTPE is OSTL, and approximate OTPE is OTTT.
+
+    Summary: as above, for one layer of neurons. Criterion: at most 1e-10.
+    """
+    errors = gradient_error("OTPE", 1, "OSTL"), gradient_error("approximate OTPE", 1, "OTTT")
+    return decided("for" if max(errors) <= EQUAL else "against", "{:.2g}, {:.2g}".format(*errors), "one layer")
+
+
+@claim(ANYTHING, REGISTERED, primary=True)
+def otpe_has_the_best_direction(results: Results) -> Answer:
+    """In deep networks OTPE has the highest cosine with BPTT's gradient.
+
+    Summary: mean over the layers below the last of the cosine of OTPE's gradient less that of OSTL's and OTTT's, after
+    50 updates by BPTT, both codes, three and four layers of 64, mean over three seeds. Criterion: above 0 in each.
+    """
+    return _direction("OTPE", ("OSTL", "OTTT"))
+
+
+@claim(ANYTHING, REGISTERED)
+def approximation_has_a_better_direction_than_ottt(results: Results) -> Answer:
+    """Approximate OTPE has a higher cosine with BPTT's gradient than OTTT.
+
+    Summary and criterion: as of OTPE.
+    """
+    return _direction("approximate OTPE", ("OTTT",))
+
+
+@claim(NEEDS, REGISTERED)
+def best_on_times(results: Results) -> Answer:
+    """On times of spikes OTPE has a higher accuracy than OSTL and OTTT.
+
+    Summary: difference of the test accuracies of a replicate in points, mean over n >= 3. Criterion: above 0 for each.
+    """
+
+    def points(runs: Results) -> Values:
+        frame = runs.select("otpe").frame
+        rows = {
+            rule: 100 * by_replicate(frame[(frame["rule"] == rule) & (frame["dataset"] == "time")], "accuracy", 0.1)
+            for rule in ("otpe", "ostl", "ottt")
+        }
+        return in_common({f"OTPE - {name.upper()}": rows["otpe"] - rows[name] for name in ("ostl", "ottt")})
+
+    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(NEEDS), show=means)
+
+
+def _direction(rule: str, others: tuple[str, ...]) -> Answer:
+    def lower(name: str, code: Literal["time", "rate"], depth: int, seed: int) -> float:
+        return sum(cosines(name, code, depth, seed)[:-1]) / (depth - 1)
+
+    values = {
+        f"{code}, {depth} layers, less {other}": [
+            lower(rule, code, depth, seed) - lower(other, code, depth, seed) for seed in SEEDS
+        ]
+        for code in CODES
+        for depth in DEPTHS
+        for other in others
+    }
+    return decided(EachWithin(low=0)(values), means(values), "difference of cosines; > 0", n=len(SEEDS))
+
+
+CLAIMS = (
+    exact_with_one_hidden_layer,
+    no_hidden_layer_is_ostl_and_ottt,
+    otpe_has_the_best_direction,
+    approximation_has_a_better_direction_than_ottt,
+    best_on_times,
+)

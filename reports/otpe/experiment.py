@@ -1,0 +1,69 @@
+"""Gradients of rules beside BPTT's in networks of several layers, at weights that BPTT has trained on Randman."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from throughtime.datasets.batch import Batch
+from throughtime.datasets.randman import Randman
+from throughtime.harness.learner import Learner
+from throughtime.networks.recurrent import Recurrent
+from throughtime.registry import ALGORITHMS, NEURONS
+
+NEURON: dict[str, Any] = {"tau": 20.6, "threshold": 1.0, "input_gain": "unit"}
+"""The authors' neuron: leak σ(3), as in the networks that their scripts build."""
+SURROGATE = {"name": "fast_sigmoid", "slope": 25.0, "height": 1.0}
+WIDTH, BATCH, UPDATES, LEARNING_RATE = 64, 128, 50, 1e-3
+RULES = {"OTPE": "otpe", "approximate OTPE": "approximate_otpe", "OSTL": "eprop", "OTTT": "ottt"}
+"""The rules by the names of the paper. Its OSTL follows a synapse to its own neuron: `eprop`, without a filter here."""
+
+
+def network_of(depth: int, width: int = WIDTH) -> Recurrent:
+    """Return layers of the authors' LIF without recurrent weights, in float64, and a readout without memory."""
+    data, lif = Randman(), NEURONS["lif"]
+    options = lif.checked({**NEURON, "surrogate": SURROGATE})
+    return Recurrent(
+        data.inputs,
+        data.outputs,
+        lambda size: lif.factory(size, **options),
+        hidden=[width] * depth,
+        readout_tau=0.0,
+        weights="normal",
+        recurrent_weights=False,
+    ).double()
+
+
+@lru_cache(maxsize=2)
+def gradients(code: Literal["time", "rate"], depth: int, seed: int) -> dict[str, list[Tensor]]:
+    """Return the gradients of BPTT and of `RULES` by the weights of each layer, the first layer first.
+
+    Args:
+        code: of the data.
+        depth: number of layers.
+        seed: of the weights and the data.
+    """
+    data = Randman(code=code, sequences=BATCH * (UPDATES + 1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = network_of(depth)
+    *before, last = data.batches("train", BATCH, torch.Generator().manual_seed(seed))
+    learner = Learner(network, ALGORITHMS["bptt"].factory(loss_at="every"), data.task, data.steps)
+    optimiser = torch.optim.Adamax(learner.parameters(), lr=LEARNING_RATE)
+    for batch in before:
+        learner.learn(batch.x.double(), batch.target, optimiser)
+    return {name: gradient(network, rule, last, data) for name, rule in {"BPTT": "bptt", **RULES}.items()}
+
+
+def gradient(network: Recurrent, rule: str, batch: Batch, data: Randman) -> list[Tensor]:
+    """Return a rule's gradient by the weights of each layer: the step of SGD with a learning rate of 1."""
+    network = copy.deepcopy(network)
+    weights = [layer.inward.weight for layer in network.layers]
+    before = [W.detach().clone() for W in weights]
+    learner = Learner(network, ALGORITHMS[rule].factory(loss_at="every"), data.task, data.steps)
+    learner.learn(batch.x.double(), batch.target, torch.optim.SGD(learner.parameters(), lr=1.0))
+    return [old - W.detach() for old, W in zip(before, weights, strict=True)]

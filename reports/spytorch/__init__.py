@@ -1,0 +1,1 @@
+"""Neftci, Mostafa and Zenke 2019: surrogate gradients, and the SpyTorch tutorials."""
