@@ -56,7 +56,7 @@ def otpe_has_the_best_direction(results: Results) -> Answer:
     """In deep networks OTPE has the highest cosine with BPTT's gradient.
 
     Summary: mean over the layers below the last of the cosine of OTPE's gradient less that of OSTL's and OTTT's, after
-    50 updates by BPTT, both codes, three and four layers of 64, mean over three seeds. Criterion: above 0 in each.
+    20 updates by BPTT, both codes, three and four layers of 64, mean over three seeds. Criterion: above 0 in each.
     """
     return _direction("OTPE", ("OSTL", "OTTT"))
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from throughtime.datasets.batch import Batch
 from throughtime.datasets.randman import Randman
 from throughtime.harness.learner import Learner
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, NEURONS
+from throughtime.reports.layer_gradients import layer_gradients
 
 NEURON: dict[str, Any] = {"tau": 20.6, "threshold": 1.0, "input_gain": "unit"}
 """The authors' neuron: leak σ(3), as in the networks that their scripts build."""
 SURROGATE = {"name": "fast_sigmoid", "slope": 25.0, "height": 1.0}
-WIDTH, BATCH, UPDATES, LEARNING_RATE = 64, 128, 50, 1e-3
+WIDTH, BATCH, UPDATES, LEARNING_RATE = 64, 64, 20, 1e-3
 RULES = {"OTPE": "otpe", "approximate OTPE": "approximate_otpe", "OSTL": "eprop", "OTTT": "ottt"}
 """The rules by the names of the paper. Its OSTL follows a synapse to its own neuron: `eprop`, without a filter here."""
 
@@ -40,7 +39,7 @@ def network_of(depth: int, width: int = WIDTH) -> Recurrent:
 
 @lru_cache(maxsize=2)
 def gradients(code: Literal["time", "rate"], depth: int, seed: int) -> dict[str, list[Tensor]]:
-    """Return the gradients of BPTT and of `RULES` by the weights of each layer, the first layer first.
+    """Return the gradients of BPTT and of `RULES` by the parameters of each layer, the first layer first.
 
     Args:
         code: of the data.
@@ -56,14 +55,5 @@ def gradients(code: Literal["time", "rate"], depth: int, seed: int) -> dict[str,
     optimiser = torch.optim.Adamax(learner.parameters(), lr=LEARNING_RATE)
     for batch in before:
         learner.learn(batch.x.double(), batch.target, optimiser)
-    return {name: gradient(network, rule, last, data) for name, rule in {"BPTT": "bptt", **RULES}.items()}
-
-
-def gradient(network: Recurrent, rule: str, batch: Batch, data: Randman) -> list[Tensor]:
-    """Return a rule's gradient by the weights of each layer: the step of SGD with a learning rate of 1."""
-    network = copy.deepcopy(network)
-    weights = [layer.inward.weight for layer in network.layers]
-    before = [W.detach().clone() for W in weights]
-    learner = Learner(network, ALGORITHMS[rule].factory(loss_at="every"), data.task, data.steps)
-    learner.learn(batch.x.double(), batch.target, torch.optim.SGD(learner.parameters(), lr=1.0))
-    return [old - W.detach() for old, W in zip(before, weights, strict=True)]
+    x, rules = last.x.double(), {"BPTT": "bptt", **RULES}
+    return {name: layer_gradients(network, rule, x, last.target, data.task) for name, rule in rules.items()}
