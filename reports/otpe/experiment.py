@@ -18,6 +18,8 @@ NEURON: dict[str, Any] = {"tau": 20.6, "threshold": 1.0, "input_gain": "unit"}
 """The authors' neuron: leak σ(3), as in the networks that their scripts build."""
 SURROGATE = {"name": "fast_sigmoid", "slope": 25.0, "height": 1.0}
 WIDTH, BATCH, UPDATES, LEARNING_RATE = 64, 64, 20, 1e-3
+SMOOTHNESS = 2.0
+"""Of the manifolds: that of the generator's authors. The paper's, 1, needs thirty times as many sines."""
 RULES = {"OTPE": "otpe", "approximate OTPE": "approximate_otpe", "OSTL": "eprop", "OTTT": "ottt"}
 """The rules by the names of the paper. Its OSTL follows a synapse to its own neuron: `eprop`, without a filter here."""
 
@@ -46,7 +48,7 @@ def gradients(code: Literal["time", "rate"], depth: int, seed: int) -> dict[str,
         depth: number of layers.
         seed: of the weights and the data.
     """
-    data = Randman(code=code, sequences=BATCH * (UPDATES + 1))
+    data = Randman(code=code, smoothness=SMOOTHNESS, sequences=BATCH * (UPDATES + 1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = network_of(depth)
