@@ -73,8 +73,8 @@ class Randman(Generated):
 
     @classmethod
     def tiny(cls) -> Randman:
-        """Return 3 classes of smooth curves on 6 inputs in 12 steps; 36, 10 and 10 sequences."""
-        return cls(steps=12, classes=3, units=6, dimension=1, smoothness=3.0, sequences=36, held_out=10)
+        """Return 3 classes of smooth surfaces on 12 inputs in 20 steps; 36, 10 and 10 sequences."""
+        return cls(steps=20, classes=3, units=12, dimension=2, smoothness=2.0, sequences=36, held_out=10)
 
     def manifold(self, label: int) -> Tensor:
         """Return a, b and c of the manifold of a class, [units, D, 3, F]."""
