@@ -14,6 +14,7 @@ from throughtime.checks.own.layers import errors_by_layer
 from throughtime.checks.own.presynaptic import NO_LEAK, differ, quick_lif
 from throughtime.checks.spiking import enliven
 from throughtime.checks.two_layers import HIDDEN, STEPS, TASK, require_life, steps_with_signals, total
+from throughtime.networks.layer import Layer
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, Component
 
@@ -52,11 +53,11 @@ def is_bptt_on_two_layers(component: Component) -> Observed:
 
 def is_written_out(component: Component) -> Observed:
     """Return the error against the rule's equations on three layers, each with another leak."""
-    rule, (x, target), errors = tiny.build(component), tiny.sequence(STEPS), []
+    rule, (x, target), errors = tiny.build(component), tiny.sequence(STEPS), list[tuple[str, float]]()
     for options in ({}, NO_LEAK[1]):
         network = lively(THREE, **options)
         for n, layer in enumerate(network.layers):
-            layer.neuron.alpha.fill_(0.9 - 0.1 * n)
+            leaks(layer).fill_(0.9 - 0.1 * n)
         require_life("LIF", network)
         expected = written_out(rule, network, x, target)
         errors += errors_by_layer("LIF", network, total(rule, network), expected)
@@ -68,10 +69,11 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tin
     layers, κ = network.layers, network.readouts[0].neuron.decay or 0.0
     last = len(layers) - 1
     sends = ["z"] * last + [network.readouts[0].reads]
-    α = [float(layer.neuron.alpha) for layer in layers]
+    α = [float(leaks(layer)) for layer in layers]
     λ = [rule.decay or leak for leak in α[1:]]
     traces, approximate = [Traces((field,)) for field in sends], rule.coordinates().trace == "presynaptic"
-    R̂, ē, â, ẑ, G, w, sums = ([0.0 for _ in layers] for _ in range(7))  # type: list[Any]
+    zeros: list[list[Any]] = [[0.0 for _ in layers] for _ in range(7)]
+    R̂, ē, â, ẑ, G, w, sums = zeros
     for taken in steps_with_signals(network, x, target):
         L = taken[last].L * (1 - κ if approximate else 1)
         for n in range(last, -1, -1):
@@ -94,6 +96,13 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tin
                     sums[n] = sums[n] + (L[..., None] * ē[n]).sum(0)
             L = (g * L) @ layer.inward.weight
     return [s.detach() for s in sums]
+
+
+def leaks(layer: Layer) -> Tensor:
+    """Return α of a layer of LIF."""
+    neuron: Any = layer.neuron
+    α: Tensor = neuron.alpha
+    return α
 
 
 def lively(hidden: list[int], **options: Any) -> Recurrent:
