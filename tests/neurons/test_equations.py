@@ -193,6 +193,21 @@ class SendsItsMembrane(LIF):
         return LIFState(v, z=v)
 
 
+class ScalesItsTimeConstants(Drawn):
+    """A trained number that all neurons share is a factor of a trained number of each."""
+
+    def step(self, I, s):
+        v = σ(self.kappa * self.tau) * s.v + I - constant(s.z)
+        return State(v, 0.5 * s.w + v, z=spike(v - 0.5, "arctan"))
+
+
+def test_a_shared_number_has_the_gradients_of_all_neurons():
+    torch.manual_seed(1)
+    net = Recurrent(3, 6, lambda size: ScalesItsTimeConstants(size, 0), hidden=[7], readout="membrane").double()
+    assert kernel_of(net.layers[0].neuron) is Kernel
+    assert_same(net, inputs(), before(net))
+
+
 class HasGates(LIF):
     """Its gates read the output, a field that is a copy of it, and a field that never changes."""
 

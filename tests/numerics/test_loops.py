@@ -46,17 +46,18 @@ def test_machine_code_on_disk_is_named_by_the_code_that_it_calls_and_by_its_thre
 
 
 def test_floats_have_the_precision_of_the_tensors():
-    """0.1 in float32 is not 0.1 in float64: the sum shows which it was."""
+    """0.1 in float32 is not 0.1 in float64: products show which it was."""
 
     @compiled
-    def add(x, c):
+    def scale(x, c):
         for i in range(len(x)):
-            x[i] += c
+            x[i] *= c
 
     for dtype in (torch.float32, F64):
-        x = torch.zeros(2, dtype=dtype)
-        add(x, 0.1)
-        assert torch.equal(x, torch.full((2,), 0.1, dtype=dtype))
+        x = torch.arange(100, dtype=dtype)
+        expected = x * torch.full_like(x, 0.1)
+        scale(x, 0.1)
+        assert torch.equal(x, expected)
 
 
 class Line(NamedTuple):
