@@ -160,6 +160,9 @@ def build_dataset(
     name: Literal["fashion_mnist"],
     *,
     steps: int = 20,
+    code: Literal["values", "latency"] = "values",
+    tau: float | None = None,
+    threshold: float | None = None,
     train: int | None = None,
     validation: int | None = None,
     test: int | None = None,
@@ -198,6 +201,9 @@ def build_dataset(
     name: Literal["mnist"],
     *,
     steps: int = 20,
+    code: Literal["values", "latency"] = "values",
+    tau: float | None = None,
+    threshold: float | None = None,
     train: int | None = None,
     validation: int | None = None,
     test: int | None = None,
@@ -284,6 +290,20 @@ def build_dataset(
     unlabelled: Literal["masked", "class 0"] = "masked",
     steps: int = 1301,
     skip: int = 0,
+) -> Dataset: ...
+@overload
+def build_dataset(
+    name: Literal["randman"],
+    *,
+    code: Literal["time", "rate"] = "time",
+    steps: int = 50,
+    classes: int = 10,
+    units: int = 50,
+    dimension: int = 3,
+    smoothness: float = 1.0,
+    manifolds: int = 0,
+    sequences: int = 1280,
+    held_out: int = 500,
 ) -> Dataset: ...
 @overload
 def build_dataset(
@@ -588,6 +608,15 @@ def build_network(
 ) -> Network: ...
 @overload
 def build_network(
+    name: Literal["spytorch_mlp"],
+    inputs: Shape,
+    outputs: Shape | Mapping[str, Shape],
+    neuron: str | Mapping[str, Any] | Callable[..., Neuron] = "lif",
+    *,
+    hidden: Sequence[int] = (100,),
+) -> Network: ...
+@overload
+def build_network(
     name: Literal["spyv4"],
     inputs: Shape,
     outputs: Shape | Mapping[str, Shape],
@@ -605,6 +634,14 @@ def build_network(
 ) -> Network: ...
 @overload
 def build_rule(
+    name: Literal["approximate_otpe"],
+    *,
+    decay: float | None = None,
+    loss_at: Literal["end", "every"] = "every",
+    update_every: int | None = None,
+) -> LearningRule: ...
+@overload
+def build_rule(
     name: Literal["bptt"],
     *,
     loss_at: Literal["end", "every"] = "end",
@@ -615,6 +652,7 @@ def build_rule(
     backward: Literal["once", "each_step"] = "once",
     rate_cost: float | None = None,
     rate_target: float | None = None,
+    spike_penalties: Sequence[Any] | None = None,
 ) -> LearningRule: ...
 @overload
 def build_rule(
@@ -680,6 +718,14 @@ def build_rule(
     *,
     with_H: bool = True,
     loss_at: Literal["end", "every"] = "end",
+    update_every: int | None = None,
+) -> LearningRule: ...
+@overload
+def build_rule(
+    name: Literal["otpe"],
+    *,
+    decay: float | None = None,
+    loss_at: Literal["end", "every"] = "every",
     update_every: int | None = None,
 ) -> LearningRule: ...
 @overload

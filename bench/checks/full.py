@@ -30,7 +30,7 @@ SIZE_CHANGES = {
 """Beginnings of the names of the facts that are evaluated at `LARGE` sizes. The quality of an approximation depends on
 the size and is not among them."""
 OPTIONS_CHANGE = SIZE_CHANGES | {
-    "neurons": ("compiled window", "a compiled single step", "claimed partials", "gradient of the smoothed network"),
+    "neurons": ("compiled window", "compiled step", "claimed partials", "smoothed gradient"),
     "rules": ("windows", "same seed", "does not", "reports", "the last update", "stopped and resumed"),
 }
 """The same for other values of options. Rules are tested against the contract alone: a regulariser or a weight decay is

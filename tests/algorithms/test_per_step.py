@@ -11,7 +11,7 @@ from torch import nn
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.checks.tiny import BATCH, CLASSES, STEPS, asked, error, gradient, learn, recurrent, sequence
+from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, gradient, learn, recurrent, sequence, task_and_target
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
 from throughtime.harness.batches import evaluate
@@ -37,7 +37,7 @@ def test_a_window_that_asks_nothing_has_a_loss_of_zero():
 @pytest.mark.parametrize("kind", ["classes at steps", "values at steps"])
 def test_padding_scales_the_gradient_and_changes_nothing_else(kind):
     """With four more steps without a target the mean is over T + 4 steps in place of T."""
-    (task, target), (x, _) = asked(kind), sequence()
+    (task, target), (x, _) = task_and_target(kind), sequence()
     network = recurrent(LTC)
     nothing = torch.full_like(target[:4], -1 if kind == "classes at steps" else math.nan)
     padded = learn(BPTT(), network, (torch.cat([x, sequence(4, 5)[0]]), torch.cat([target, nothing])), task).total()
@@ -47,7 +47,7 @@ def test_padding_scales_the_gradient_and_changes_nothing_else(kind):
 
 def test_windows_are_asked_for_their_own_steps_only():
     """Without credit between windows their gradients, each weighed by its share of the steps, add up."""
-    (task, target), (x, _) = asked("classes at steps"), sequence()
+    (task, target), (x, _) = task_and_target("classes at steps"), sequence()
     network = recurrent(LTC)
     windows = learn(TruncatedBPTT(window=4), network, (x, target), task).gradients
     for p, gradients in enumerate(windows):
@@ -59,7 +59,7 @@ def test_windows_are_asked_for_their_own_steps_only():
 
 
 def test_fptt_without_its_regulariser_is_truncated_bptt_here_too():
-    (task, target), (x, _) = asked("values at steps"), sequence()
+    (task, target), (x, _) = task_and_target("values at steps"), sequence()
     a = learn(FPTT(form="none", parts=3), recurrent(LTC), (x, target), task, rate=0.1).gradients
     b = learn(TruncatedBPTT(window=4, weights="ramp"), recurrent(LTC), (x, target), task, rate=0.1).gradients
     assert all(error(one, other) < 1e-14 for one, other in zip(a, b, strict=True))
@@ -112,7 +112,7 @@ def test_the_metric_is_over_the_steps_that_ask_something():
 
 def test_the_gradient_is_autograds_of_the_masked_mean():
     """The loss by hand: the sum of cross-entropies at the steps with a target, over steps x batch."""
-    (task, target), (x, _) = asked("classes at steps"), sequence()
+    (task, target), (x, _) = task_and_target("classes at steps"), sequence()
     network = recurrent(LTC)
     outputs = network.unroll(x, network.initial_state(BATCH)).outputs
     terms = -torch.log_softmax(outputs, 2).gather(2, target.clamp(min=0)[..., None])[..., 0]

@@ -382,7 +382,7 @@ class Demanding(LIF):
 
 RESET = "its reset is as declared"
 WITHOUT_R = "without R: diagonal RTRL = BPTT"
-NEITHER = ("compiled window = steps, with gradients", "a compiled single step = the step, with gradients")
+NEITHER = ("compiled window = steps, with gradients", "compiled step = step, with gradients")
 """Facts of neurons with equations alone, and of those with a hand-written kernel and single step."""
 
 
@@ -393,7 +393,7 @@ NEITHER = ("compiled window = steps, with gradients", "a compiled single step = 
         (
             OwnSurrogate,
             {
-                "gradient of the smoothed network = finite differences",
+                "smoothed gradient = finite differences",
                 "claimed partials = autograd",
                 "neurons",
                 RESET,

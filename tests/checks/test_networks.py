@@ -231,13 +231,13 @@ class CutsItsRecurrence(Net):
 
 WINDOW, TWO = "a window = its steps, with gradients", "two windows = one, with gradients"
 LEARNS = "every parameter gets a gradient"
-MIX, SMOOTH = "samples do not mix unless declared", "gradient of the smoothed network = finite differences"
+MIX, SMOOTH = "samples do not mix unless declared", "smoothed gradient = finite differences"
 TWINS = [
     Twin(WINDOW, ScalesTheWindow, Net),
     Twin(WINDOW, CutsTheWindow, Net),
     Twin(WINDOW, ShowsOtherSpikes, Net),
     Twin(WINDOW, HandsBackAnOlderState, Net),
-    Twin("a compiled single step = the step, with gradients", ScalesSingleSteps, Net),
+    Twin("compiled step = step, with gradients", ScalesSingleSteps, Net),
     Twin("a step computed by its layers = the step", SaysAnotherLeak, Net),
     Twin("a step computed by its layers = the step", SaysAnotherSource, Net),
     Twin(TWO, ForgetsBetweenWindows, Net),

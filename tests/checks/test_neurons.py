@@ -287,12 +287,12 @@ def with_kernel(broken: type[Kernel], neuron: type[Neuron] = LIF) -> Twin:
 STATE, PURE, SMOOTH = (
     "state is [batch, size] and finite",
     "a step is a pure function",
-    "gradient of the smoothed network = finite differences",
+    "smoothed gradient = finite differences",
 )
 APART, MIX, PARTIALS = "samples do not mix", "neurons do not mix, as declared", "claimed partials = autograd"
 EXACT = "without R: diagonal RTRL = BPTT"
 SHAPE = "a layer of shape (2, 3) = one of size 6"
-KERNEL, SINGLE = "compiled window = steps, with gradients", "a compiled single step = the step, with gradients"
+KERNEL, SINGLE = "compiled window = steps, with gradients", "compiled step = step, with gradients"
 TWINS = [
     Twin(STATE, moving("IsNoNumber", lambda v: v / v.detach().clamp(max=0.2).sub(0.2)), Soft),
     Twin(STATE, moving("HasOneForAll", lambda v: v.mean(1, keepdim=True)), Soft),

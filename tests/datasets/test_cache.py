@@ -180,7 +180,13 @@ def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
     left_out = {}
     for component, dataset in from_files():
         images = component.name in ("mnist", "fashion_mnist", "bccd", "voc", "rectangles")
-        shown_when_used = {"steps"} if images else {"pool"} if component.name == "smnist_pooled" else set()
+        shown_when_used = (
+            {"steps", "code", "tau", "threshold"}
+            if images
+            else {"pool"}
+            if component.name == "smnist_pooled"
+            else set()
+        )
         keyed = {*dataset.parameters(), *OUTSIDE, *shown_when_used}
         of_files = {"npz": ["path"], "ts": ["path"], "torch": ["train", "test"]}.get(component.name)
         if of_files:

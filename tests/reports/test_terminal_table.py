@@ -49,8 +49,8 @@ def test_rules_are_rows_where_they_outnumber_the_tasks(runs):
 
 
 def test_the_legend_names_only_what_is_there(runs):
-    assert "Failed runs" in render(runs, width=80) and "(1/3 diverged)" in render(runs, width=80)
-    assert "Failed runs" not in render(runs.matching(rule=["bptt", "fptt"]), width=80)
+    assert "failed runs" in render(runs, width=80) and "(1/3 diverged)" in render(runs, width=80)
+    assert "failed runs" not in render(runs.matching(rule=["bptt", "fptt"]), width=80)
 
 
 def test_labels_are_selected_by_pattern_and_an_unknown_one_is_named(runs, capsys):

@@ -14,7 +14,7 @@ from throughtime.records.store import Store
 from throughtime.running.plan import by_cell, plan, prepare_data, to_run
 from throughtime.suites.suite import load_suite, suite_names
 
-STEPS = {"smnist": 784, "psmnist": 784}
+STEPS = {"smnist": 784, "psmnist": 784, "smnist_pooled": 196}
 """Steps of data sets without an option for them; 28 for all others."""
 
 SUITE = """\

@@ -127,7 +127,6 @@ def test_json_is_read_as_json_reads_it(data):
         ("a:\n  b: \x01\n", "f.yaml:2:6", "not YAML: control characters are not allowed"),
         ("a: \udc80\n", "f.yaml", "not YAML: text with half of a surrogate pair"),
         (3000 * "[", "f.yaml:1:1001", "not YAML: while increasing flow level: exceeded maximum nesting depth"),
-        (900 * "- ", "f.yaml", "nested too deeply"),
     ],
 )
 def test_what_is_refused_and_where(text, where, what):

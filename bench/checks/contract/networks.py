@@ -289,14 +289,14 @@ def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a network."""
     return (
         Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
-        Fact("a compiled single step = the step, with gradients", 1e-12, one_step_is_step),
+        Fact("compiled step = step, with gradients", 1e-12, one_step_is_step),
         Fact("a step computed by its layers = the step", 1e-12, layers_are_the_step),
         Fact("two windows = one, with gradients", 1e-12, two_windows_are_one),
         Fact("same seed, same weights", 0, same_seed),
         Fact("another seed, other weights", 0, other_seed),
         Fact("samples do not mix unless declared", 1e-12, samples_apart),
         Fact("every parameter gets a gradient", 0, learns),
-        Fact("gradient of the smoothed network = finite differences", 1e-6, smooth_gradient),
+        Fact("smoothed gradient = finite differences", 1e-6, smooth_gradient),
         Fact("64 and 200 steps: a window = its steps, with gradients", 1e-10, long_window_is_steps),
         Fact("spikes are 0 or 1, and those of its layers", 0, spikes_are_counted),
         Fact("each batch starts from the initial state, in training and evaluation", 0, starts_anew),
