@@ -24,8 +24,8 @@ from throughtime.registry import Component
 
 SIZE_CHANGES = {
     "rules": ("claims exact", "claims truncated", "claims approximate: gradient", "reported losses"),
-    "neurons": ("compiled window", "a compiled single step"),
-    "networks": ("a window", "a compiled single step", "a step computed by its layers"),
+    "neurons": ("compiled window", "compiled step"),
+    "networks": ("a window", "compiled step", "a step computed by its layers"),
 }
 """Beginnings of the names of the facts that are evaluated at `LARGE` sizes. The quality of an approximation depends on
 the size and is not among them."""
