@@ -6,7 +6,7 @@ import pytest
 
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.comparing.baselines import write_baseline
-from throughtime.records.baselines import baseline_path
+from throughtime.records.baselines import baseline_path, baselines_in, curve_lines, read_baseline
 from throughtime.records.committed import CommittedStore, committed_folder
 from throughtime.records.results import Results
 from throughtime.records.store import Store
@@ -64,3 +64,14 @@ def test_a_cell_of_a_users_folder_replaces_the_committed_one(baselines, tmp_path
 
 def test_the_committed_folder_has_baselines():
     assert baseline_path("quick", "laptop", committed_folder()).is_file()
+
+
+@pytest.mark.parametrize("path", baselines_in(committed_folder()), ids=lambda path: path.name)
+def test_each_committed_metric_has_a_direction_and_each_training_a_curve(path):
+    curves = curve_lines(path)
+    for record in read_baseline(path):
+        trained = record.status == "ok" and "train" in record.spec.passes
+        if trained:
+            assert record.metric is not None, record.label
+            assert record.measures[record.metric].better, record.label
+            assert record.id in curves, record.label
