@@ -153,8 +153,8 @@ class Document:
             what = f"{error.context}: {error.problem}" if error.context else str(error.problem)
             raise UsageError(f"not YAML: {what}", where=self._position(error.problem_mark)) from error
         except ReaderError as error:
-            before = text[: error.position]
-            where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
+            before = text.encode()[: error.position].decode()  # libyaml counts bytes
+            where = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
             raise UsageError(f"not YAML: {error.reason}", where=where) from error
         except UnicodeEncodeError as error:
             raise UsageError("not YAML: text with half of a surrogate pair", where=name) from error

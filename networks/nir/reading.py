@@ -114,7 +114,7 @@ def _read(path: Path) -> Any:
 
 
 class _Segment(NamedTuple):
-    """What leads from one layer's neurons to the next: nodes before the map, the map, pooling after it."""
+    """Nodes from one layer's neurons to the next: those before the map, the map, pooling after it."""
 
     views: list[tuple[str, Any]]
     map: tuple[str, Any]

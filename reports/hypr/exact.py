@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from throughtime.reports.hypr.experiment import gradients
+from throughtime.reports.layer_gradients import largest_difference
 from throughtime.reports.papers.stored import stored
 
 
@@ -10,4 +11,4 @@ from throughtime.reports.papers.stored import stored
 def gradient_error(neuron: str, block: int, carried: bool = True) -> float:
     """Return the largest difference of the gradients of W, R and bias over the largest number of e-prop's, float64."""
     by_scan, by_eprop = gradients(neuron, block, carried)
-    return float((by_scan - by_eprop).abs().max() / by_eprop.abs().max())
+    return largest_difference([by_scan], [by_eprop])

@@ -12,6 +12,7 @@ from throughtime.harness.build import build
 from throughtime.harness.learner import Learner
 from throughtime.measuring.exact_memory import exact_memory
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
+from throughtime.reports.layer_gradients import largest_difference
 from throughtime.reports.papers.stored import stored
 from throughtime.suites.suite import load_suite
 
@@ -31,7 +32,7 @@ def gradient_error(layers: int = 1, connected: bool = False) -> float:
         connected: whether cells of a layer have recurrent weights to each other.
     """
     rtrl, bptt = (_gradient(rule, layers, connected) for rule in ("diagonal_rtrl", "bptt"))
-    return float((rtrl - bptt).abs().max() / bptt.abs().max())
+    return largest_difference([rtrl], [bptt])
 
 
 def _gradient(rule: str, layers: int, connected: bool) -> Tensor:

@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def test_the_notebook_runs_from_top_to_bottom_and_then_the_section_of_the_readme(tmp_path):
-    """As a plain script, in one process for both: its imports take longer than what they run."""
+    """One process runs both as a plain script: its imports take longer than what they run."""
     notebook = json.loads((CHECKOUT / "docs/tutorial.ipynb").read_text(encoding="utf-8"))
     assert notebook["nbformat"] == 4
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

@@ -125,6 +125,7 @@ def test_json_is_read_as_json_reads_it(data):
         ("a: " + 5000 * "9", "f.yaml:1:4", "a number of 5000 digits is too long"),
         ("a: b: c\n", "f.yaml:1:5", "not YAML: mapping values are not allowed in this context"),
         ("a:\n  b: \x01\n", "f.yaml:2:6", "not YAML: control characters are not allowed"),
+        ("# é 神\na:\n  ü: \x01\n", "f.yaml:3:6", "not YAML: control characters are not allowed"),
         ("a: \udc80\n", "f.yaml", "not YAML: text with half of a surrogate pair"),
         (3000 * "[", "f.yaml:1:1001", "not YAML: while increasing flow level: exceeded maximum nesting depth"),
     ],
