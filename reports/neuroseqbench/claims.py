@@ -11,12 +11,11 @@ from throughtime.reports.papers.claims import (
     EachWithin,
     Values,
     Within,
-    by_replicate,
     claim,
-    in_common,
     judged,
     means,
     paper_scale,
+    points_between,
 )
 
 REGISTERED = "before the runs: 2026-11-28"
@@ -67,11 +66,8 @@ def _steps(network: str) -> Callable[[Results], Values]:
 def _differences(runs: Results, network: str, pairs: list[tuple[str, str]]) -> Values:
     frame = runs.select("neuroseqbench").frame
     frame = frame[frame["network"] == network]
-    rules = dict.fromkeys(rule for pair in pairs for rule in pair)
-    of_rule = {
-        rule: 100 * by_replicate(frame[frame["rule"] == rule], "accuracy_best_validation", 0.1) for rule in rules
-    }
-    return in_common({f"{better} - {worse}": of_rule[better] - of_rule[worse] for better, worse in pairs})
+    named = {f"{better} - {worse}": (better, worse) for better, worse in pairs}
+    return points_between(frame, named, "accuracy_best_validation", 0.1)
 
 
 CLAIMS = (order_of_the_recurrent_network, order_of_the_feedforward_network, eprop_is_like_sltt)

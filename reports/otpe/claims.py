@@ -12,13 +12,12 @@ from throughtime.reports.papers.claims import (
     Answer,
     EachWithin,
     Values,
-    by_replicate,
     claim,
     decided,
-    in_common,
     judged,
     means,
     paper_scale,
+    points_between,
 )
 
 REGISTERED = "before the runs and computations: 2026-11-28"
@@ -79,11 +78,8 @@ def best_on_times(results: Results) -> Answer:
 
     def points(runs: Results) -> Values:
         frame = runs.select("otpe").frame
-        rows = {
-            rule: 100 * by_replicate(frame[(frame["rule"] == rule) & (frame["dataset"] == "time")], "accuracy", 0.1)
-            for rule in ("otpe", "ostl", "ottt")
-        }
-        return in_common({f"OTPE - {name.upper()}": rows["otpe"] - rows[name] for name in ("ostl", "ottt")})
+        pairs = {f"OTPE - {name.upper()}": ("otpe", name) for name in ("ostl", "ottt")}
+        return points_between(frame[frame["dataset"] == "time"], pairs, "accuracy", 0.1)
 
     return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(NEEDS), show=means)
 

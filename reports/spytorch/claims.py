@@ -7,12 +7,11 @@ from throughtime.reports.papers.claims import (
     Answer,
     EachWithin,
     Values,
-    by_replicate,
     claim,
-    in_common,
     judged,
     means,
     paper_scale,
+    points_between,
 )
 from throughtime.reports.papers.published import published_table
 
@@ -51,10 +50,7 @@ def penalties_cost_accuracy(results: Results) -> Answer:
 
     def points(runs: Results) -> Values:
         frame = runs.select("spytorch").frame
-        of_rule = {
-            rule: by_replicate(frame[frame["rule"] == rule], "accuracy", 0.1) for rule in ("tutorial2", "tutorial3")
-        }
-        return in_common({"without - with": 100 * (of_rule["tutorial2"] - of_rule["tutorial3"])})
+        return points_between(frame, {"without - with": ("tutorial2", "tutorial3")}, "accuracy", 0.1)
 
     return judged(results, points, EachWithin(2, 6), "points", paper_scale(NEEDS), show=means)
 

@@ -16,6 +16,7 @@ from throughtime.reports.papers.claims import (
     judged,
     means,
     paper_scale,
+    points_between,
 )
 from throughtime.reports.papers.published import published_table
 
@@ -67,8 +68,8 @@ def rules_approach_bptt(results: Results) -> Answer:
     """
 
     def points(runs: Results) -> Values:
-        bptt = _accuracy(runs, "bptt")
-        return in_common({rule: (100 * (_accuracy(runs, rule) - bptt)).dropna() for rule in RULES})
+        pairs = {rule: (rule, "bptt") for rule in RULES}
+        return points_between(runs.select("yinyang").frame, pairs, "accuracy", diverged=1 / 3)
 
     return judged(results, points, EachWithin(low=-3), "points; > -3", paper_scale(SIZE), show=means)
 
