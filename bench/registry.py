@@ -7,7 +7,6 @@ import torch: a registry imports its folder at the first access.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -28,6 +27,7 @@ import pydantic
 
 from throughtime.display import Display, declared
 from throughtime.errors import UsageError, first_line, suggestion
+from throughtime.python_files import import_file, module_name
 from throughtime.renamed import replacement
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
@@ -291,21 +291,17 @@ def load_plugin(path: str | Path) -> None:
     path = Path(path).resolve()
     if not path.is_file():
         raise UsageError("no such plugin file", where=str(path))
-    name = f"{PLUGIN_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = module_name(PLUGIN_PREFIX, path)
     if name in sys.modules:
         return
     for registry in REGISTRIES.values():
         registry._load()  # first, so that the error about a name registered twice names the plugin and not the package
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise UsageError("a plugin is a Python file (.py)", where=str(path))
-    module = importlib.util.module_from_spec(spec)
     before = {kind: dict(registry._components) for kind, registry in REGISTRIES.items()}
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        import_file(path, name)
     except BaseException as error:
-        del sys.modules[name]
         for kind, registry in REGISTRIES.items():
             registry._components = before[kind]  # a plugin that fails registers nothing
         if isinstance(error, UsageError | KeyboardInterrupt):

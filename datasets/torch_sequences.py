@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,12 @@ from throughtime.datasets.files import cache, fetch
 from throughtime.datasets.files.remember import remembered
 from throughtime.datasets.own_sequences import LabelAt, OwnSequences, Sequences, padded
 from throughtime.errors import UsageError, first_line, suggestion
+from throughtime.python_files import import_file, module_name
 from throughtime.registry import dataset
 from throughtime.whole_files import write_whole
+
+PREFIX = "throughtime_data_"
+"""Beginning of the names of the modules of users' files."""
 
 
 @dataset("torch")
@@ -205,7 +208,9 @@ def _loaded(entry: str) -> Any:
     place, _, attribute = entry.rpartition(":")
     path = _located(entry)
     try:
-        module = _module(Path(path)) if place.endswith(".py") else importlib.import_module(place)
+        file = Path(path)
+        is_file = place.endswith(".py")
+        module = import_file(file, module_name(PREFIX, file)) if is_file else importlib.import_module(place)
         if not hasattr(module, attribute):
             known = [name for name in vars(module) if not name.startswith("_")]
             raise UsageError(f'no "{attribute}" in it', path, suggestion(attribute, known))
@@ -215,20 +220,6 @@ def _loaded(entry: str) -> Any:
         raise
     except Exception as error:  # of the user's code
         raise UsageError(f"{entry} raised {type(error).__name__}: {first_line(error)}", path) from error
-
-
-def _module(path: Path) -> Any:
-    name = f"throughtime_data_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 MADE = """
