@@ -5,10 +5,10 @@ from __future__ import annotations
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.hypr.exact import gradient_error
-from throughtime.reports.hypr.experiment import OPTIONS
 from throughtime.reports.papers.claims import ANYTHING, Answer, claim, decided
 
 REGISTERED = "bound before the computation, claims after its first run: 2026-11-28"
+NEURONS = ("lif", "alif", "brf")
 BLOCKS = (1, 7, 25, 60)
 """Steps of a block, of 60."""
 EQUAL, DIFFERENT = 1e-10, 1e-3
@@ -22,8 +22,8 @@ def is_eprop(results: Results) -> Answer:
     Summary: largest difference of the gradients over the largest number, LIF, ALIF and BRF with recurrent weights,
     blocks of 25 of 60 steps, float64. Criterion: at most 1e-10, and above 1e-3 if the traces are not carried.
     """
-    same = {neuron: gradient_error(neuron, 25) for neuron in OPTIONS}
-    forgotten = min(gradient_error(neuron, 25, carried=False) for neuron in OPTIONS)
+    same = {neuron: gradient_error(neuron, 25) for neuron in NEURONS}
+    forgotten = min(gradient_error(neuron, 25, carried=False) for neuron in NEURONS)
     ours = ", ".join(f"{neuron} {error:.2g}" for neuron, error in same.items())
     lean: Lean = "for" if max(same.values()) <= EQUAL and forgotten > DIFFERENT else "against"
     return decided(lean, f"{ours}; not carried: {forgotten:.2g}", "relative to the largest number of e-prop's gradient")
@@ -35,7 +35,7 @@ def any_block(results: Results) -> Answer:
 
     Summary: largest difference from e-prop's over blocks of 1, 7, 25 and all 60 steps. Criterion: at most 1e-10.
     """
-    largest = max(gradient_error(neuron, block) for neuron in OPTIONS for block in BLOCKS)
+    largest = max(gradient_error(neuron, block) for neuron in NEURONS for block in BLOCKS)
     return decided("for" if largest <= EQUAL else "against", f"{largest:.2g}", "LIF, ALIF and BRF")
 
 

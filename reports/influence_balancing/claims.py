@@ -5,14 +5,13 @@ from __future__ import annotations
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.statistics.summary import Lean
-from throughtime.reports.influence_balancing.experiment import (
+from throughtime.reports.influence_balancing import exact
+from throughtime.reports.influence_balancing.descent import (
     OPTIMUM,
     START,
     UPDATES,
     RuleName,
     descend,
-    descend_uoro,
-    drawn_signs,
     turning_window,
 )
 from throughtime.reports.papers.claims import ANYTHING, Answer, claim, decided
@@ -50,7 +49,7 @@ def uoro(results: Results) -> Answer:
     Summary: the mean of θ over n = 10 sequences of signs after 3000 updates. Criterion: its interval contains −1/6 and
     excludes the start, 0.5.
     """
-    ends = [float(descend_uoro(drawn_signs(seed))[-1]) for seed in range(DRAWS)]
+    ends = [exact.uoro(seed) for seed in range(DRAWS)]
     mean, low, high, n = mean_interval(ends)
     assert low is not None and high is not None
     lean: Lean = "for" if low <= OPTIMUM <= high < START else "against"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from throughtime.reports.influence_balancing.experiment import derivatives, descend, losses
-from throughtime.reports.influence_balancing.experiment import turning_window as turning_window
+from throughtime.reports.influence_balancing.descent import derivatives, descend, losses
+from throughtime.reports.influence_balancing.descent import turning_window as turning_window
+from throughtime.reports.papers.stored import stored
 
 
 def limit() -> float:
@@ -32,3 +33,11 @@ def tbptt_10() -> float:
 
 def tbptt_100() -> float:
     return float(descend(100, "tbptt")[-1])
+
+
+@stored
+def uoro(seed: int) -> float:
+    """Return θ after UORO's updates with the signs of a seed."""
+    from throughtime.reports.influence_balancing.experiment import descend_uoro, drawn_signs  # imports torch
+
+    return float(descend_uoro(drawn_signs(seed))[-1])

@@ -7,16 +7,8 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
-from throughtime.reports.influence_balancing.experiment import (
-    RATE,
-    RATE_OF_UORO,
-    UPDATES,
-    RuleName,
-    descend,
-    descend_uoro,
-    drawn_signs,
-    losses,
-)
+from throughtime.reports.influence_balancing.descent import RATE, UPDATES, RuleName, descend, losses
+from throughtime.reports.influence_balancing.experiment import RATE_OF_UORO, descend_uoro, drawn_signs
 from throughtime.reports.styles import rule_styles
 
 LINES: dict[str, tuple[RuleName, int]] = {

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.marschall import exact
-from throughtime.reports.marschall.experiment import cosine_with_rtrl
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -73,7 +72,7 @@ def alignment_ranks(results: Results) -> Answer:
     answer = judged(results, number, Within(low=0.0), "loss of KF-RTRL less that of RFLO", TRAINED)
     if answer.word in ("not run here", "unclear"):
         return answer
-    with_rtrl = {rule: cosine_with_rtrl("add", rule) for rule in ("kf_rtrl", "rflo")}
+    with_rtrl = {rule: exact.cosine_with_rtrl("add", rule) for rule in ("kf_rtrl", "rflo")}
     larger_loss, larger_cosine = answer.word == "supported", with_rtrl["kf_rtrl"] > with_rtrl["rflo"]
     lean: Lean = "against" if larger_loss == larger_cosine else "for"
     ours = ", ".join(f"{rule}: cosine {with_rtrl[rule]:.3f}" for rule in ("kf_rtrl", "rflo"))

@@ -1,4 +1,4 @@
-"""Numbers of the paper that follow in closed form."""
+"""Numbers of the paper that follow in closed form, and the alignment of rules with RTRL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from throughtime.datasets.online_tasks import add_level
+from throughtime.reports.papers.stored import stored
 
 without_dependencies = partial(add_level, near=False, far=False)
 with_the_shorter = partial(add_level, near=True, far=False)
@@ -47,3 +48,12 @@ def immediate_influence_over_derivative(alpha: float = 0.5, units: int = 4, step
         difference[place] = (np.sum(last(R + step) ** 2) - np.sum(last(R - step) ** 2)) / (4 * ε)
     size = float(np.linalg.norm(difference))
     return float(np.linalg.norm(released)) / size, alpha * float(np.linalg.norm(released)) / size
+
+
+@stored
+def cosine_with_rtrl(dataset: str, rule: str) -> float:
+    """Return the mean cosine of a rule with RTRL on a task, over steps and replicates; see `experiment.along_rtrl`."""
+    from throughtime.reports.marschall.experiment import LEADER, along_rtrl  # imports torch
+
+    cosines = along_rtrl(dataset)
+    return float(cosines.loc[(cosines["other"] == LEADER) & (cosines["rule"] == rule), "mean"].mean())

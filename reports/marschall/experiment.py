@@ -18,7 +18,6 @@ from throughtime.harness.build import build_network
 from throughtime.harness.seeds import stream
 from throughtime.networks.base import Network
 from throughtime.registry import ALGORITHMS, DATASETS
-from throughtime.reports.papers.stored import stored
 from throughtime.suites.suite import load_suite
 
 LEADER = "rtrl"
@@ -113,13 +112,6 @@ def _collecting(network: Network, gradients: dict[str, Tensor]) -> Callable[[], 
                 p.grad = None
 
     return update
-
-
-@stored
-def cosine_with_rtrl(dataset: str, rule: str) -> float:
-    """Return the mean cosine of a rule with RTRL on a task, over steps and replicates; see `along_rtrl`."""
-    cosines = along_rtrl(dataset)
-    return float(cosines.loc[(cosines["other"] == LEADER) & (cosines["rule"] == rule), "mean"].mean())
 
 
 @cache

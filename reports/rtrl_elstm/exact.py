@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from throughtime.datasets.task import Classification
-from throughtime.harness.build import build
-from throughtime.harness.learner import Learner
-from throughtime.measuring.exact_memory import exact_memory
-from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
-from throughtime.reports.layer_gradients import largest_difference
 from throughtime.reports.papers.stored import stored
-from throughtime.suites.suite import load_suite
 
-STEPS, BATCH, INPUTS, CELLS, CLASSES = 70, 10, 3, 5, 4
-"""Sizes of the test of gradients in the authors' rtrl_layers.py; the readout is ours."""
 SHORT, LONG = 100, 200
 """Steps between which the bytes of a step are counted: the rule computes blocks of 25 steps."""
 
@@ -31,36 +17,17 @@ def gradient_error(layers: int = 1, connected: bool = False) -> float:
         layers: number of layers.
         connected: whether cells of a layer have recurrent weights to each other.
     """
-    rtrl, bptt = (_gradient(rule, layers, connected) for rule in ("diagonal_rtrl", "bptt"))
+    from throughtime.reports.layer_gradients import largest_difference  # imports torch
+    from throughtime.reports.rtrl_elstm.experiment import gradient
+
+    rtrl, bptt = (gradient(rule, layers, connected) for rule in ("diagonal_rtrl", "bptt"))
     return largest_difference([rtrl], [bptt])
-
-
-def _gradient(rule: str, layers: int, connected: bool) -> Tensor:
-    """Return a rule's gradient of all parameters, flat: the step of SGD with a learning rate of 1."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(123)
-        stack = [{"name": f"h{n}", "dense": CELLS, "recurrent": connected} for n in range(layers)]
-        options: dict[str, Any] = {"layers": stack, "readouts": [{"tau": 0}]}
-        options = NETWORKS["layered"].checked(options)
-        network = NETWORKS["layered"].factory(INPUTS, CLASSES, NEURONS["elstm"].factory, **options).double()
-        x, target = torch.rand(STEPS, BATCH, INPUTS).double(), torch.randint(CLASSES, (BATCH,))
-    before = torch.cat([p.detach().flatten() for p in network.parameters()])
-    learner = Learner(network, ALGORITHMS[rule].factory(loss_at="every"), Classification(CLASSES), STEPS)
-    learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=1.0))
-    return before - torch.cat([p.detach().flatten() for p in network.parameters()])
 
 
 @stored
 def bytes_of_a_step(rule: str) -> float:
     """Return the exact bytes that a further step of the copy task needs beside its input and target."""
-    short, long = (_without_data(rule, steps) for steps in (SHORT, LONG))
+    from throughtime.reports.rtrl_elstm.experiment import bytes_without_data
+
+    short, long = (bytes_without_data(rule, steps) for steps in (SHORT, LONG))
     return (long - short) / (LONG - SHORT)
-
-
-def _without_data(rule: str, steps: int) -> int:
-    spec = next(run for run in load_suite("rtrl_elstm").expand("laptop") if run.rule.label == rule)
-    data = spec.dataset.model_copy(update={"options": {**spec.dataset.options, "length": steps // 2}})
-    spec = spec.model_copy(update={"dataset": data})
-    built = build(spec)
-    batch = next(built.dataset.batches("train", spec.training.batch))
-    return exact_memory(spec, built, batch).streamed - batch.target.nbytes

@@ -21,7 +21,8 @@ from throughtime.records.store import Store
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.fptt.memory import slope
 from throughtime.reports.influence_balancing import exact
-from throughtime.reports.influence_balancing.experiment import descend, descend_uoro, drawn_signs, train
+from throughtime.reports.influence_balancing.descent import descend
+from throughtime.reports.influence_balancing.experiment import descend_uoro, drawn_signs, train
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.papers.stored import computing
 from throughtime.reports.papers.verdicts import VerdictRow, judge_exact
