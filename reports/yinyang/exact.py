@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from throughtime.datasets.yin_yang import SPLITS, points
 from throughtime.reports.papers.stored import stored
 
 HIDDEN, RUNS, EPOCHS = 30, 3, 60
@@ -21,9 +20,10 @@ def first_class() -> float:
     return float((points(*SPLITS["train"])[1] == 0).sum())
 
 
+@stored
 def mean_coordinate() -> float:
     """Return the mean of x over the test points."""
-    return float(points(*SPLITS["test"])[0][:, 0].mean())
+    return float(_split("test")[0][:, 0].mean())
 
 
 @stored
@@ -44,7 +44,7 @@ def trained_level() -> float:
     """Return the mean test accuracy (%) of networks 4-30-3 with rectified units under Adam, 0.01, batches of 20."""
     from sklearn.neural_network import MLPClassifier
 
-    (v, classes), (v_test, classes_test) = points(*SPLITS["train"]), points(*SPLITS["test"])
+    (v, classes), (v_test, classes_test) = _split("train"), _split("test")
     accuracies = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that more epochs would change the weights
@@ -54,6 +54,13 @@ def trained_level() -> float:
             )
             accuracies.append(network.fit(v, classes).score(v_test, classes_test))
     return float(100 * np.mean(accuracies))
+
+
+def _split(split: Literal["train", "test"]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the four coordinates and the classes of a split."""
+    from throughtime.datasets.yin_yang import SPLITS, points  # imports torch
+
+    return points(*SPLITS[split])
 
 
 Features = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -68,6 +75,6 @@ def _hidden(seed: int) -> Features:
 def _accuracy(features: Features, **options: Any) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    (v, classes), (v_test, classes_test) = points(*SPLITS["train"]), points(*SPLITS["test"])
+    (v, classes), (v_test, classes_test) = _split("train"), _split("test")
     model = LogisticRegression(max_iter=5000, **options).fit(features(v), classes)
     return float(100 * model.score(features(v_test), classes_test))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from throughtime.reports.papers.court import COLUMNS, counts, court_markdown, court_text
 from throughtime.reports.papers.verdicts import VerdictRow
 
@@ -35,3 +38,15 @@ def test_the_court_fits_80_columns():
 def test_markdown_has_the_same_numbers():
     assert "| fptt | 120 | 120 | 120 | 120 | 120 | 120 | 121 | 120 |" in court_markdown(JUDGED)
     assert "unclear, leans for (n = 3)" in court_markdown(JUDGED)
+
+
+def test_verdicts_on_committed_records_import_neither_torch_nor_scikit_learn():
+    """Each takes a second to import; stored values stand for what needs them."""
+    code = (
+        "import sys; sys.argv = ['throughtime', 'verdicts']\n"
+        "from throughtime.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print({'torch', 'sklearn'} & sys.modules.keys())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("\nset()\n")
