@@ -11,7 +11,7 @@ from throughtime.reports.papers.stored import stored
 
 @stored
 def level(near: bool, far: bool) -> float:
-    """Return the least cross-entropy, in nats, of a network that knows the nearer and the farther dependency, or not."""
+    """Return the least cross-entropy, in nats, of a network that knows the dependencies given."""
     from throughtime.datasets.online_tasks import add_level  # imports torch
 
     return add_level(near, far)
