@@ -204,7 +204,7 @@ def test_claims_can_fail(ran, changed, word):
     ],
 )
 def test_the_rank_of_the_cosine(ran, monkeypatch, kf, larger, word, lean):
-    monkeypatch.setattr(claims, "cosine_with_rtrl", lambda dataset, rule: 0.5 + (larger == rule))
+    monkeypatch.setattr(exact, "cosine_with_rtrl", lambda dataset, rule: 0.5 + (larger == rule))
     losses = {"kf_rtrl": [kf] * 3, "rflo": [0.50, 0.51, 0.52]}
     answer = claims.alignment_ranks(as_if(ran, losses))
     assert (answer.word, answer.lean) == (word, lean)
