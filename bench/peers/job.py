@@ -15,6 +15,7 @@ from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.influence.snap1 import SnAp1
 from throughtime.algorithms.presynaptic_trace.ottt import OTTT
+from throughtime.algorithms.presynaptic_trace.pp_prop import PPProp
 from throughtime.algorithms.presynaptic_trace.sltt import SLTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
@@ -27,6 +28,8 @@ from throughtime.registry import NEURONS
 from throughtime.spec import Training
 
 CLASSES = 10
+PP_PROP_DECAY = 0.9
+"""α_p in the workloads of pp-prop."""
 
 
 class PeerJob(Protocol):
@@ -94,6 +97,8 @@ class Question(NamedTuple):
         work = self.work
         if work.does == "eprop":
             return EProp(loss_at="every")
+        if work.does == "pp_prop":
+            return PPProp(decay=PP_PROP_DECAY, loss_at="every")
         if work.does == "snap1":
             return SnAp1(loss_at="every")
         if work.does == "ottt":

@@ -114,7 +114,7 @@ def side_by_side(
         peer = PEERS[name]
         if why := missing(peer):
             left_out.append(LeftOut(work.name, name, f"not run here: {why}", fault=False))
-        elif peer.kind == "ours" or work.neuron in peer.no_pair:
+        elif peer.kind == "ours" or work.pair in peer.no_pair:
             apart[name] = None
         elif why := _disagreement(peer, answer := order("compare", name)):
             left_out.append(LeftOut(work.name, name, why, fault=True))
@@ -182,7 +182,7 @@ def rows_of(
                 threads=threads,
                 contended=any(answer["contended"] for answer in timings[name]),
                 difference=apart[name],
-                note=peer.first_update or peer.no_pair.get(work.neuron, ""),
+                note=peer.first_update or peer.no_pair.get(work.pair, ""),
                 versions={d: version(d) for d in ("throughtime", "torch", *peer.needs)},
             )
         )

@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 
-Does = Literal["train", "forward", "evaluate", "stored", "eprop", "snap1", "ottt", "sltt", "fptt", "adding"]
+Does = Literal["train", "forward", "evaluate", "stored", "eprop", "pp_prop", "snap1", "ottt", "sltt", "fptt", "adding"]
 """Computation of one measurement:
 
 - train: BPTT on a batch: forward, cross-entropy at every step, backward, one step of Adam;
 - forward: the forward pass with a graph; evaluate: the forward pass without a graph;
 - stored: the exact bytes that the forward pass leaves alive for the backward pass, instead of a time;
 - eprop: e-prop on a batch with the loss of `train`, one step of Adam;
-- snap1, ottt, sltt: the same by SnAp-1, OTTT or SLTT;
+- pp_prop, snap1, ottt, sltt: the same by pp-prop, SnAp-1, OTTT or SLTT;
 - fptt: the first steps of FPTT on a sequence, each with an update: auxiliary loss, regulariser, clipping, Adamax;
 - adding: FPTT on parts of the sequence, a clipped step of Adam after each part but the last.
 """
@@ -41,6 +41,11 @@ class Workload(NamedTuple):
     """Only for adding: K, the number of parts."""
     drive: float = 1.0
     """Factor of the input, which is drawn from N(0, 1): it sets how active the neurons are."""
+
+    @property
+    def pair(self) -> tuple[Does, NeuronName]:
+        """Computation and neuron."""
+        return self.does, self.neuron
 
     @property
     def unit(self) -> str:
@@ -73,6 +78,8 @@ WORKLOADS = {
         Workload("stored-lif-h128-t800", "stored", "lif", 800, 40, 128, 64),
         Workload("eprop-lif-h128-t100", "eprop", "lif", 100, 40, 128, 64),
         Workload("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
+        Workload("pp-prop-lif-h128-t100", "pp_prop", "lif", 100, 40, 128, 64),
+        Workload("pp-prop-alif-h128-t100", "pp_prop", "alif", 100, 40, 128, 64),
         Workload("snap1-lif-h128-t100", "snap1", "lif", 100, 40, 128, 64),
         Workload("snap1-alif-h128-t100", "snap1", "alif", 100, 40, 128, 64),
         Workload("ottt-lif-h128-t100", "ottt", "lif", 100, 40, 128, 64),
@@ -98,8 +105,8 @@ class Peer(NamedTuple):
     neurons: tuple[str, ...]
     needs: tuple[str, ...] = ()
     """Distributions that the implementation requires."""
-    no_pair: Mapping[str, str] = {}
-    """Reason, by neuron, why its answers differ from ours; for every other neuron they must agree."""
+    no_pair: Mapping[tuple[Does, str], str] = {}
+    """Reason, by computation and neuron, why its answers differ from ours; all others must agree."""
     first_update: str | None = None
     """Reason why only its first update must agree with ours; None: all updates must agree."""
     precision: Literal["float64", "float32"] = "float64"
@@ -119,10 +126,10 @@ PEERS = {
     "braintrace-pp-prop": Peer(
         "other",
         "braintrace_online:pp_prop",
-        ("eprop",),
+        ("eprop", "pp_prop"),
         ("lif", "alif"),
         ("braintrace", "jax"),
-        no_pair={"alif": "another gradient: leaves out what adaptation remembers"},
+        no_pair={("eprop", "alif"): "another gradient: leaves out what adaptation remembers"},
     ),
     "braintrace-snap1": Peer("other", "braintrace_online:snap1", ("snap1",), ("lif", "alif"), ("braintrace", "jax")),
     "spikingjelly-ottt": Peer("library", "spikingjelly_online:ottt", ("ottt",), ("lif",), ("spikingjelly",)),
@@ -136,7 +143,13 @@ PEERS = {
         ("spikingjelly",),
         first_update="the paper's form, ours at the first update only",
     ),
-    "torch-rnn": Peer("other", "torch_rnn", UNROLLED, ("lif",), no_pair={"lif": "no spikes: what a fused loop costs"}),
+    "torch-rnn": Peer(
+        "other",
+        "torch_rnn",
+        UNROLLED,
+        ("lif",),
+        no_pair={(does, "lif"): "no spikes: what a fused loop costs" for does in UNROLLED},
+    ),
 }
 
 

@@ -99,6 +99,8 @@ def test_a_fault_in_the_authors_form_is_seen(fault):
         ("braintrace-eprop", TINY._replace(does="eprop", neuron="alif")),
         ("braintrace-d-rtrl", TINY._replace(does="eprop")),
         ("braintrace-pp-prop", TINY._replace(does="eprop")),
+        ("braintrace-pp-prop", TINY._replace(does="pp_prop")),
+        ("braintrace-pp-prop", TINY._replace(does="pp_prop", neuron="alif")),
         ("braintrace-snap1", TINY._replace(does="snap1")),
         ("braintrace-snap1", TINY._replace(does="snap1", neuron="alif")),
         ("spikingjelly-ottt", TINY._replace(does="ottt")),
@@ -113,11 +115,11 @@ def test_each_library_is_ours(name, work):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_pp_prop_of_adaptive_neurons_is_another_gradient_as_its_note_says():
+def test_pp_prop_as_eprop_of_adaptive_neurons_is_another_gradient_as_its_note_says():
     if why := run.missing(PEERS["braintrace-pp-prop"]):
         pytest.skip(why)
     assert compared(TINY._replace(does="eprop", neuron="alif"), "braintrace-pp-prop")["size"] > 1e-3
-    assert "alif" in PEERS["braintrace-pp-prop"].no_pair
+    assert ("eprop", "alif") in PEERS["braintrace-pp-prop"].no_pair
 
 
 def test_every_neuron_of_every_work_spikes():

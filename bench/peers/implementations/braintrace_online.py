@@ -7,9 +7,9 @@ backward pass through one step. Without its κ filter, and with symmetric feedba
 
 is our e-prop behind a readout without memory; D_RTRL has the same gradient. pp_prop keeps e as a product of a trace of
 the input and one of the neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With
-λ_x = α and λ_f = 0 that is no approximation for LIF, whose D is α and whose D_f is 1 − α; for ALIF it drops the credit
-through the adaptation. OSTLRecurrent, the library's OSTL with H, has the block diagonal of the whole Jacobian, with the
-synapse of a neuron on itself: our SnAp-1. Our OSTL with H is exact.
+λ_x = λ_f = α_p it is our pp-prop. With λ_x = α and λ_f = 0 it is e-prop for LIF, whose D is α and whose D_f is 1 − α;
+for ALIF it drops the credit through the adaptation. OSTLRecurrent, the library's OSTL with H, has the block diagonal of
+the whole Jacobian, with the synapse of a neuron on itself: our SnAp-1. Our OSTL with H is exact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from throughtime.peers.implementations.jax_scan import adam, no_moments, spike
-from throughtime.peers.job import Question
+from throughtime.peers.job import PP_PROP_DECAY, Question
 
 
 class BrainTraceNeurons(brainstate.nn.Module):
@@ -86,7 +86,8 @@ class BrainTraceOnline:
         self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
         self.inputs, batch = question.work.inputs, question.work.batch
         model = self.model = BrainTraceNeurons(question)
-        options = {"decay_or_rank": (model.α, 0.0)} if algorithm == "pp_prop" else {}
+        traces = (PP_PROP_DECAY, PP_PROP_DECAY) if question.work.does == "pp_prop" else (model.α, 0.0)
+        options = {"decay_or_rank": traces} if algorithm == "pp_prop" else {}
         learner = braintrace.compile(model, algorithm, self.x[0], batch_size=batch, **options)
         self.weights = model.states(brainstate.ParamState)
         values = {key: state.value for key, state in self.weights.items()}
@@ -95,6 +96,10 @@ class BrainTraceOnline:
         def reset() -> None:
             model.reset_state(batch)
             learner.reset_state(batch)
+            if (
+                question.work.does == "pp_prop"
+            ):  # ε_f / (1 − λ_f^t) up to step 1000, which the equation above does not have
+                learner.running_index.value = jnp.full_like(learner.running_index.value, 1000)
 
         def loss(x_t: jax.Array) -> jax.Array:
             log_p = jax.nn.log_softmax(model.outputs(learner(x_t)))
