@@ -116,8 +116,14 @@ def _evidence(results: Results, suite: str, task: str, T: int, runs: pd.DataFram
 def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield label, registered name and options of each rule: those with evidence, and all others by their defaults."""
     named = {label: rule_family(label) for label in evidence}
-    for label in sorted({*evidence, *(set(ALGORITHMS.names()) - set(named.values()))}, key=rule_rank):
+    others = {name for name in ALGORITHMS.names() if not _needs_options(name)} - set(named.values())
+    for label in sorted({*evidence, *others}, key=rule_rank):
         yield label, named.get(label, label), evidence[label].options if label in evidence else {}
+
+
+def _needs_options(name: str) -> bool:
+    """Return whether a rule has options without a default."""
+    return any(option.is_required() for option in ALGORITHMS[name].options.model_fields.values())
 
 
 def _bytes(name: str, options: dict[str, Any], neuron: str, steps: int, sizes: Sizes) -> tuple[int | None, str | None]:

@@ -10,7 +10,10 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import ALGORITHMS
 
-RULES = {name: {} for name in ALGORITHMS.names()} | {"tbptt": {"window": 1}}
+RULES = {name: {} for name in ALGORITHMS.names()} | {
+    "tbptt": {"window": 1},
+    "penalised": {"rule": "eprop", "spike_penalties": [{"strength": 0.1}]},
+}
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -14,6 +14,7 @@ from throughtime.registry import ALGORITHMS
 RULES = {name: {} for name in ALGORITHMS.names()} | {
     "tbptt": {"window": 1},  # by single steps
     "fptt": {"parts": 12},
+    "penalised": {"rule": "eprop", "spike_penalties": [{"strength": 0.1}]},
     "fptt in the form of the papers": {"parts": 3, "form": "paper"},
 }
 
