@@ -59,6 +59,19 @@ def eprop_is_like_sltt(results: Results) -> Answer:
     return judged(results, points, Within(-NEAR, NEAR), "points", paper_scale(NEEDS), show=means)
 
 
+@claim(NEEDS, "before the runs: 2026-11-29")
+def traces_of_inputs_matter(results: Results) -> Answer:
+    """e-prop with the traces of all weights is above both readings with those of recurrent weights alone.
+
+    Summary: difference of the test accuracies in points, mean over n >= 3. Criterion: above 0 for each.
+    """
+
+    def points(runs: Results) -> Values:
+        return _differences(runs, "recurrent", [("eprop", "eprop_released"), ("eprop", "eprop_recurrent")])
+
+    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(NEEDS), show=means)
+
+
 def _steps(network: str) -> Callable[[Results], Values]:
     return lambda runs: _differences(runs, network, list(pairwise(ORDER[network])))
 
@@ -70,4 +83,9 @@ def _differences(runs: Results, network: str, pairs: list[tuple[str, str]]) -> V
     return points_between(frame, named, "accuracy_best_validation", 0.1)
 
 
-CLAIMS = (order_of_the_recurrent_network, order_of_the_feedforward_network, eprop_is_like_sltt)
+CLAIMS = (
+    order_of_the_recurrent_network,
+    order_of_the_feedforward_network,
+    eprop_is_like_sltt,
+    traces_of_inputs_matter,
+)

@@ -35,12 +35,16 @@ RULES = {
     **{f"fptt, {form}": ("fptt", {"form": form, "parts": 2}) for form in ("code", "paper", "none")},
     **{f"eprop, {feedback}": ("eprop", {"feedback": feedback}) for feedback in ("random", "adaptive")},
     "eprop, rates": ("eprop", {"rate_cost": 1.0, "loss_at": "every", "update_every": 2}),
-    **{name: (name, {}) for name in ("sltt", "s_tllr", "pp_prop", "rflo", "decolle")},
+    **{name: (name, {}) for name in ("sltt", "s_tllr", "pp_prop", "rflo", "decolle", "recurrent_traces")},
     **{
         name: (name, {"decay": 0.5}) for name in ("presynaptic_trace", "ottt", "otpe", "approximate_otpe")
     },  # α would be read from the neuron
     **{name: (name, {}) for name in ("snap1", "uoro", "kf_rtrl", "rolling_tbptt", "checkpointed_bptt")},
     "sltt, two steps": ("sltt", {"sampled_steps": 2, "update_every": 3}),
+    **{
+        f"penalised, {rule}": ("penalised", {"rule": rule, "spike_penalties": [{"strength": 0.1}]})
+        for rule in ("tbptt", "eprop")
+    },
 }
 ELEMENTWISE = ("lif", "alif", "asrnn")
 DERIVED = ("lif", "asrnn", "ltc")  # constants; a parameter for each neuron; gates, which are dense maps
@@ -49,7 +53,8 @@ SUPPORTED = {
     **dict.fromkeys(("snap1", "uoro", "kf_rtrl", "rolling_tbptt", "checkpointed_bptt"), ("lif", "alif")),
     "s_tllr": ELEMENTWISE,
     **dict.fromkeys(("pp_prop", "rflo", "decolle", "tbptt", "sltt", "presynaptic_trace", "ottt"), DERIVED),
-    **dict.fromkeys(("otpe", "approximate_otpe"), ELEMENTWISE),
+    **dict.fromkeys(("otpe", "approximate_otpe", "penalised"), ELEMENTWISE),
+    "recurrent_traces": ("lif", "alif"),
 }
 """Neurons that rules are tried with. `bptt` is tried with all, as are `eprop` and `diagonal_rtrl`, which take the
 partial derivatives of a neuron's equations; options with those of `DERIVED` alone."""

@@ -12,6 +12,7 @@ from throughtime.checks.own.influence import OSTL, SNAP_N
 from throughtime.checks.own.postsynaptic import APPROXIMATE_OTPE, OTPE
 from throughtime.checks.own.presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
 from throughtime.checks.own.random_signs import SIGNS
+from throughtime.checks.own.recurrent_traces import RECURRENT_TRACES
 from throughtime.checks.own.truncation import CHECKPOINTED, ROLLING, RTRL, TBPTT
 from throughtime.registry import ALGORITHMS, Component
 
@@ -35,6 +36,7 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
     "pp_prop": PP_PROP,
     "otpe": OTPE,
     "approximate_otpe": APPROXIMATE_OTPE,
+    "recurrent_traces": RECURRENT_TRACES,
     "rflo": RFLO,
     "decolle": DECOLLE,
 }

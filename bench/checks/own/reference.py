@@ -61,6 +61,10 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("rules", "ostl"): Defaults("Bohnstingl et al. 2022", TRACES | {"with_H": True}),
     ("rules", "uoro"): Defaults(OURS, TRACES | {"draws": 1}),
     ("rules", "kf_rtrl"): Defaults(OURS, TRACES | {"draws": 1}),
+    ("rules", "recurrent_traces"): Defaults("Ma et al. 2025, released code", EACH_STEP | {"decay": None}),
+    ("rules", "penalised"): Defaults(
+        OURS, {"rule": PydanticUndefined, "spike_penalties": PydanticUndefined, "options": None}
+    ),
     ("rules", "tbptt"): Defaults(OURS, {"window": 10, "loss_at": "end", "weights": "equal"}),
     ("rules", "diagonal_rtrl"): Defaults(OURS, TRACES),
     ("rules", "eprop"): Defaults(
@@ -166,6 +170,12 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         {"readout.neuron.decay": math.exp(-1 / 20)},
     ),
     ("networks", "layered"): Defaults(OURS, {"layers": PydanticUndefined, "readouts": None, "weights": "uniform"}),
+    ("networks", "encoded"): Defaults(
+        "SpyTorch, tutorial 5",
+        {"encoders": 32, "encoder_tau": 20.0, "encoder_surrogate": None, "hidden": (200,)}
+        | {"gain": 3.0, "recurrent_gain": 0.03, "readout_tau": 20.0, "readout_synapse": None, "readout_max": False},
+        {"layers.0.neuron.surrogate": {"name": "fast_sigmoid", "slope": 20.0, "height": 1.0}},
+    ),
     ("networks", "nir"): Defaults(OURS, {"path": PydanticUndefined, "dt": None, "scheme": None}),
     ("networks", "jsb_rnn"): Defaults("Bohnstingl et al. 2022, as released", {"hidden": (150,)}),
     ("networks", "ecg_rnn"): Defaults("Higuchi et al. 2024, as released", {"hidden": (36,)}),
@@ -235,6 +245,12 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
     ("networks", "spytorch_mlp"): {
         "inward.weight": Draw(False, 0.0, lambda w: 0.66613807 / math.sqrt(w.shape[1])),
         "linear.weight": Draw(False, 0.0, lambda w: 0.66613807 / math.sqrt(w.shape[1])),
+        "bias": ZERO,
+    },
+    ("networks", "encoded"): {
+        **dict.fromkeys(("inward.weight", "linear.weight"), Draw(False, 0.0, lambda w: 3 / math.sqrt(w.shape[1]))),
+        "recurrent.weight": Draw(False, 0.0, lambda w: 0.03 / math.sqrt(w.shape[1])),
+        **dict.fromkeys(("gains.gain", "gains.offset"), normal(0.0, 1.0)),
         "bias": ZERO,
     },
     ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},
