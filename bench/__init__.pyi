@@ -84,6 +84,12 @@ def build_dataset(
 ) -> Dataset: ...
 @overload
 def build_dataset(
+    name: Literal["braille"],
+    *,
+    hold: int = 2,
+) -> Dataset: ...
+@overload
+def build_dataset(
     name: Literal["cifar10dvs"],
     *,
     steps: int = 20,
@@ -536,6 +542,23 @@ def build_network(
 ) -> Network: ...
 @overload
 def build_network(
+    name: Literal["encoded"],
+    inputs: Shape,
+    outputs: Shape | Mapping[str, Shape],
+    neuron: str | Mapping[str, Any] | Callable[..., Neuron] = "lif",
+    *,
+    encoders: int = 32,
+    encoder_tau: float = 20.0,
+    encoder_surrogate: Literal["multi_gaussian", "wide_multi_gaussian", "double_gaussian", "triangle", "fast_sigmoid", "exponential", "arctan"] | Any | None = None,
+    hidden: Sequence[int] = (200,),
+    gain: float = 3.0,
+    recurrent_gain: float = 0.03,
+    readout_tau: float = 20.0,
+    readout_synapse: Any | None = None,
+    readout_max: bool = False,
+) -> Network: ...
+@overload
+def build_network(
     name: Literal["jsb_rnn"],
     inputs: Shape,
     outputs: Shape | Mapping[str, Shape],
@@ -738,6 +761,14 @@ def build_rule(
 ) -> LearningRule: ...
 @overload
 def build_rule(
+    name: Literal["penalised"],
+    *,
+    rule: str,
+    spike_penalties: Sequence[Any],
+    options: dict[str, Any] | None = None,
+) -> LearningRule: ...
+@overload
+def build_rule(
     name: Literal["pp_prop"],
     *,
     decay: float = 0.9,
@@ -753,6 +784,14 @@ def build_rule(
     update_every: int | None = None,
     sampled_steps: int | None = None,
     unbiased: bool = False,
+) -> LearningRule: ...
+@overload
+def build_rule(
+    name: Literal["recurrent_traces"],
+    *,
+    decay: float | None = None,
+    loss_at: Literal["end", "every"] = "every",
+    update_every: int | None = None,
 ) -> LearningRule: ...
 @overload
 def build_rule(

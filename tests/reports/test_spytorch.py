@@ -15,6 +15,7 @@ from throughtime.records.store import Store
 from throughtime.registry import NETWORKS, NEURONS
 from throughtime.reports.papers.published import published_table
 from throughtime.reports.spytorch import claims
+from throughtime.reports.spytorch.exact import ridge_level
 from throughtime.suites.suite import load_suite
 
 STEPS, BATCH, INPUTS = 40, 3, 12
@@ -84,3 +85,23 @@ def test_the_losses_of_tutorial_3_are_compared_with_their_penalty(tmp_path, off,
     answer = claims.losses_of_tutorial_3(Results(store.folder))
     assert (answer.word, answer.lean) == ("unclear", lean), answer
     assert len(published) == 30
+
+
+@pytest.mark.parametrize("standardised, level", [(False, 97.8), (True, 91.5)])
+def test_levels_of_ridge_regression(standardised, level):
+    assert ridge_level(standardised) == pytest.approx(level, abs=0.05)
+
+
+def test_braille_trains_at_scale_tiny(tmp_path):
+    ran = tt.run("spytorch_braille", scale="tiny", only="penalised cuba encoded braille #0", results=tmp_path / "runs")
+    assert list(ran.frame["status"]) == ["ok"]
+
+
+@pytest.mark.parametrize("accuracy, word, lean", [(0.95, "supported", None), (0.85, "unclear", "against")])
+def test_the_network_is_compared_with_ridge_regression(tmp_path, accuracy, word, lean):
+    store = Store(tmp_path / "runs")
+    for replicate in range(3):
+        spec = run_spec(("tutorial5", "cuba", "braille"), replicate, suite="spytorch_braille", scale="laptop")
+        put(store, spec, measures={"accuracy": measure(accuracy + 0.001 * replicate, "fraction")})
+    answer = claims.spikes_exceed_the_linear_level(Results(store.folder))
+    assert (answer.word, answer.lean) == (word, lean)
