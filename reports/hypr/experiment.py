@@ -56,32 +56,46 @@ def gradients(neuron: str, block: int, carried: bool = True) -> tuple[Tensor, Te
         block: steps of a block.
         carried: whether the traces go on from block to block; if not, the scan forgets them.
     """
-    network, x, target = _drawn(neuron)
-    by_eprop = _eprop_step(copy.deepcopy(network), x, target)
-    layer, readout, task = network.layers[0], network.readouts[0], Classification(CLASSES)
-    κ, state = readout.neuron.decay or 0.0, network.initial_state(BATCH)
-    s, y, steps, p, L = state.layers[0], state.y, [], [], []
-    for x_t in x:
-        with torch.no_grad():
-            current = layer.total_current({INPUT: x_t, layer.name: s.z}, 0, 0)
-            p.append(torch.cat((x_t, s.z, x.new_ones(BATCH, 1)), 1))
-            _, after = layer.neuron(current, s)
-            partials = layer.neuron.partials(current, s, after)
-            assert partials is not None
-            steps.append(_total(partials, κ, x.new_zeros(BATCH, SIZE)))
-            s, y = after, readout(readout.linear(after.z), y)
-        leaf = y.clone().requires_grad_()
-        (δ,) = torch.autograd.grad(task.loss(leaf, target) / STEPS, leaf)
-        L.append(δ @ readout.linear.weight.detach())
-    A, B = (torch.stack(parts) for parts in zip(*steps, strict=True))
-    ε, total = x.new_zeros(A.shape[1], BATCH, SIZE, p[0].shape[1]), x.new_zeros(SIZE, p[0].shape[1])
-    for start in range(0, STEPS, block):
-        now = slice(start, start + block)
-        maps = scanned(Linear(A[now], B[now, ..., None] * torch.stack(p[now])[:, None, :, None]))
-        traces = torch.einsum("tijbs,jbsf->tibsf", maps.A, ε) + maps.b
-        total += torch.einsum("tbs,tbsf->sf", torch.stack(L[now]), traces[:, -1])
-        ε = traces[-1] if carried else torch.zeros_like(ε)
-    return total, by_eprop
+    network, x, target = drawn(neuron, SIZE, STEPS, BATCH)
+    return by_scans(network, x, target, block, carried), _eprop_step(copy.deepcopy(network), x, target)
+
+
+def by_scans(network: Recurrent, x: Tensor, target: Tensor, block: int, carried: bool = True) -> Tensor:
+    """Return e-prop's gradient of W, R and bias [size, fan-in] by a scan over each block of steps.
+
+    Args:
+        network: one recurrent layer whose neurons depend on no other.
+        x: [steps, batch, inputs].
+        target: classes [batch]; the loss is the mean over all steps.
+        block: steps of a block.
+        carried: whether the traces go on from block to block.
+    """
+    layer, readout, task, batch = network.layers[0], network.readouts[0], Classification(CLASSES), x.shape[1]
+    size, κ, state = layer.neuron.size, readout.neuron.decay or 0.0, network.initial_state(batch)
+    s, y = state.layers[0], state.y
+    ε, total = x.new_zeros(()), x.new_zeros(size, x.shape[2] + size + 1)
+    for start in range(0, len(x), block):
+        steps, p, L = [], [], []
+        for x_t in x[start : start + block]:
+            with torch.no_grad():
+                current = layer.total_current({INPUT: x_t, layer.name: s.z}, 0, 0)
+                p.append(torch.cat((x_t, s.z, x.new_ones(batch, 1)), 1))
+                _, after = layer.neuron(current, s)
+                partials = layer.neuron.partials(current, s, after)
+                assert partials is not None
+                steps.append(_total(partials, κ, x.new_zeros(batch, size)))
+                s, y = after, readout(readout.linear(after.z), y)
+            leaf = y.clone().requires_grad_()
+            (δ,) = torch.autograd.grad(task.loss(leaf, target) / len(x), leaf)
+            L.append(δ @ readout.linear.weight.detach())
+        A, B = (torch.stack(parts) for parts in zip(*steps, strict=True))
+        maps = scanned(Linear(A, B[..., None] * torch.stack(p)[:, None, :, None]))
+        traces = maps.b
+        if ε.dim():
+            traces = traces + torch.einsum("tijbs,jbsf->tibsf", maps.A, ε)
+        total += torch.einsum("tbs,tbsf->sf", torch.stack(L), traces[:, -1])
+        ε = traces[-1] if carried else ε
+    return total
 
 
 def _total(partials: Partials, κ: float, zeros: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,20 +120,21 @@ def _total(partials: Partials, κ: float, zeros: Tensor) -> tuple[Tensor, Tensor
     return A, torch.stack([*inflow[:-1], (1 - κ) * inflow[-1]])
 
 
-def _drawn(neuron: str) -> tuple[Recurrent, Tensor, Tensor]:
+def drawn(neuron: str, size: int, steps: int, batch: int) -> tuple[Recurrent, Tensor, Tensor]:
+    """Return a network of so many neurons of `OPTIONS`, x [steps, batch, inputs] and classes [batch], in float64."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         network = Recurrent(
-            INPUTS, CLASSES, lambda size: NEURONS[neuron].factory(size, **OPTIONS[neuron]), hidden=[SIZE]
+            INPUTS, CLASSES, lambda size: NEURONS[neuron].factory(size, **OPTIONS[neuron]), hidden=[size]
         ).double()
-        return network, 2 * torch.randn(STEPS, BATCH, INPUTS).double(), torch.randint(CLASSES, (BATCH,))
+        return network, 2 * torch.randn(steps, batch, INPUTS).double(), torch.randint(CLASSES, (batch,))
 
 
 def _eprop_step(network: Recurrent, x: Tensor, target: Tensor) -> Tensor:
     """Return the step of SGD with a learning rate of 1 under `eprop`, [size, fan-in]."""
     layer = network.layers[0]
     maps = (layer.inward.weight, layer.recurrent.weight, layer.inward.bias)
-    before = [p.detach().clone().view(SIZE, -1) for p in maps]
-    learner = Learner(network, ALGORITHMS["eprop"].factory(loss_at="every"), Classification(CLASSES), STEPS)
+    before = [p.detach().clone().view(layer.neuron.size, -1) for p in maps]
+    learner = Learner(network, ALGORITHMS["eprop"].factory(loss_at="every"), Classification(CLASSES), len(x))
     learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=1.0))
-    return torch.cat([old - p.detach().view(SIZE, -1) for old, p in zip(before, maps, strict=True)], 1)
+    return torch.cat([old - p.detach().view_as(old) for old, p in zip(before, maps, strict=True)], 1)

@@ -9,6 +9,7 @@ from tests.synthetic_records import measure, put, run_spec
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.hypr import exact as of_hypr
+from throughtime.reports.hypr import timing
 from throughtime.reports.hypr.experiment import OPTIONS, Linear, scanned
 from throughtime.reports.papers.stored import reading
 from throughtime.reports.rtrl_elstm import claims as of_rtrl
@@ -84,3 +85,10 @@ def test_a_scan_is_the_recursion_step_by_step():
     for t, map in enumerate(scanned(Linear(A, b)).b):
         ε = torch.einsum("ijbs,jbsf->ibsf", A[t], ε) + b[t]
         assert torch.allclose(map, ε, atol=1e-12)
+
+
+def test_times_have_a_row_for_each_length():
+    head, names, *rows = timing.rows([8, 30])
+    assert "brf" in head and names.split() == ["steps", "bptt", "eprop", "scans"]
+    assert [row.split()[0] for row in rows] == ["8", "30"]
+    assert all(float(ms) > 0 for row in rows for ms in row.split()[1:])
