@@ -8,14 +8,14 @@ in another order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from throughtime.errors import UsageError
-from throughtime.measuring.training_bytes import Sizes, training_bytes
+from throughtime.measuring.training_bytes import Sizes, streamed_bytes
 from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
@@ -24,8 +24,6 @@ from throughtime.reports.lengths import sequence_length
 
 SUITES = ("length", "rules")
 """Suites whose runs are evidence, the first that has the neuron."""
-STEADY = 64
-"""Steps at which the bytes of a rule are counted if they do not depend on T: two blocks of 25 steps, and more."""
 COLUMNS = ["rule", "options", "bytes", "fits", "accuracy", "n", "suite", "task", "T", "missing"]
 
 
@@ -47,7 +45,14 @@ def evidence_in(folder: Path | None) -> Results:
     return Results(CommittedStore(), SUITES) if folder is None else Results.load(folder)
 
 
-def recommendations(results: Results, steps: int, memory: int, neuron: str, sizes: Sizes) -> pd.DataFrame:
+def recommendations(
+    results: Results,
+    steps: int,
+    memory: int,
+    neuron: str,
+    sizes: Sizes,
+    counting: Callable[[str], None] = lambda rule: None,
+) -> pd.DataFrame:
     """Rank rules for the network `recurrent` of given sizes.
 
     Args:
@@ -56,6 +61,7 @@ def recommendations(results: Results, steps: int, memory: int, neuron: str, size
         memory: bytes that training may take, with the input streamed.
         neuron: name of the neuron.
         sizes: of network and batch.
+        counting: called with the label of each rule before its bytes are counted.
 
     Returns:
         A row for each rule: `bytes`, whether it `fits`, and the evidence. Rules that fit come first, in the order of
@@ -68,7 +74,8 @@ def recommendations(results: Results, steps: int, memory: int, neuron: str, size
     evidence = evidence_at(results, steps, neuron)
     rows = []
     for label, name, options in _candidates(evidence):
-        bytes_, missing = _bytes(name, options, neuron, steps, sizes)
+        counting(label)
+        bytes_, missing = streamed_bytes((name, options), neuron, steps, sizes)
         rule_evidence = evidence.get(label)
         shown = rule_evidence._asdict() if rule_evidence else {}
         rows.append(
@@ -124,22 +131,3 @@ def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[
 def _needs_options(name: str) -> bool:
     """Return whether a rule has options without a default."""
     return any(option.is_required() for option in ALGORITHMS[name].options.model_fields.values())
-
-
-def _bytes(name: str, options: dict[str, Any], neuron: str, steps: int, sizes: Sizes) -> tuple[int | None, str | None]:
-    """Return the exact peak with the input streamed, or the reason why there is none.
-
-    Memory that does not depend on T is counted for a short sequence. Targets, 8 bytes for each step and sequence, are
-    added where a step has one.
-    """
-    rule = ALGORITHMS[name].factory(**ALGORITHMS[name].checked(options))
-    counted = steps
-    if rule.claims.memory == "O(1)":
-        counted = min(steps, STEADY)
-    elif rule.claims.memory == "O(window)" and "window" in options:
-        counted = min(steps, max(STEADY, 3 * options["window"]))
-    (row,) = training_bytes([(name, options)], neuron, [counted], sizes)
-    if row.memory is None:
-        return None, row.missing
-    targets = 8 * sizes.batch * (steps - counted) if sizes.target == "step" else 0
-    return row.memory.streamed + targets, None

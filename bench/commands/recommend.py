@@ -41,7 +41,7 @@ def recommend(
 ) -> None:
     """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length.
 
-    Bytes are counted by training a batch with each rule: a minute or two.
+    Bytes are counted with two batches of each rule: half a minute for T = 1000, most of it for the BPTT rules.
     """
     from throughtime.measuring.training_bytes import Sizes
     from throughtime.registry import NEURONS
@@ -49,9 +49,12 @@ def recommend(
 
     load_plugins(plugin)
     NEURONS[neuron]  # a wrong name is refused before the records are read
-    print_text(" counting the bytes of each rule", file=sys.stderr, flush=True)
     sizes = Sizes(tuple(hidden or (64,)), inputs, outputs, batch)
-    frame = recommendations(evidence_in(results), steps, memory, neuron, sizes)
+
+    def counting(rule: str) -> None:
+        print_text(f" counting the bytes of {rule}", file=sys.stderr, flush=True)
+
+    frame = recommendations(evidence_in(results), steps, memory, neuron, sizes, counting)
     rows = json.loads(frame.to_json(orient="records"))
     if as_json:
         print_text(json.dumps(rows))

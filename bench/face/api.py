@@ -243,7 +243,8 @@ def bytes(
 
     Returns:
         A row for each rule and length: `peak`, with the whole input in memory; `streamed`, with a window of it; the
-        peak by owner; and the reason where a rule cannot train the network. The cost is that of four batches.
+        peak by owner; and the reason where a rule cannot train the network. The cost is that of four batches, without
+        windows that repeat those before.
 
     Raises:
         UsageError: no rule, neuron or option has that name, or a value is invalid.
@@ -290,7 +291,7 @@ def recommend(
 
     Returns:
         A row for each rule, those that fit first; the columns are those of `reports.recommend.recommendations`. The
-        cost is that of counting the bytes: seconds, or minutes for long sequences.
+        cost is that of two batches of each rule, without windows that repeat those before.
 
     Raises:
         UsageError: no neuron has that name, the memory is no size, or no rule fits.

@@ -6,8 +6,9 @@ The harness owns data, windows, optimiser and clock; the rule owns credit assign
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -65,6 +66,7 @@ def learn_batch(
     batch: Batch,
     update: Callable[[], None],
     deliver: Callable[[Batch], Batch] = lambda window: window,
+    windows: Iterable[range] | None = None,
 ) -> Tensor:
     """Train on one batch of sequences with a started rule, window by window; return the mean of its losses.
 
@@ -73,6 +75,7 @@ def learn_batch(
         batch: the sequences.
         update: the function that the rule calls to update.
         deliver: maps a window of the batch to the input of the rule: the window, or a copy where input is streamed.
+        windows: steps of each window that the rule learns; None: those of `rule.windows`.
 
     Raises:
         ValueError: the rule returned no loss in the whole sequence; or the batch has a target per sequence and the
@@ -83,10 +86,9 @@ def learn_batch(
         raise ValueError(f"the batch has a target {kinds[batch.per_step]}, the task one {kinds[rule.task.per_step]}")
     rule.begin(batch.sequences, update)
     total = tensors(batch.x)[0].new_zeros(())  # a sum, because a list would grow with T
-    count = t = 0
-    for steps in rule.windows(batch.steps):
-        loss = rule.learn(*deliver(batch.window(t, steps))[:2], t)
-        t += steps
+    count = 0
+    for steps in window_steps(rule, batch.steps) if windows is None else windows:
+        loss = rule.learn(*deliver(batch.window(steps.start, len(steps)))[:2], steps.start)
         if loss is not None:
             total += loss
             count += 1
@@ -94,6 +96,12 @@ def learn_batch(
     if not count:
         raise ValueError("the rule returned no loss in a whole sequence")
     return total / count
+
+
+def window_steps(rule: LearningRule, steps: int) -> list[range]:
+    """Return the steps of each window of a sequence of `steps`."""
+    lengths = rule.windows(steps)
+    return [range(end - k, end) for k, end in zip(lengths, accumulate(lengths), strict=True)]
 
 
 def cuda_devices(network: nn.Module) -> list[int]:

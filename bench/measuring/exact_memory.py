@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import gc
-import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.batch import Batch
-from throughtime.harness.batches import evaluating, learn_batch, started, unrolled
+from throughtime.harness.batches import evaluating, learn_batch, started, unrolled, window_steps
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.measuring.steady_windows import until_steady
 from throughtime.numerics.trees import nbytes
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
@@ -54,38 +55,95 @@ class ExactMemory(NamedTuple):
         return sum(self.owned.values())
 
 
-def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
+def exact_memory(spec: RunSpec, built: Built, batch: Batch, period: int | None = None) -> ExactMemory:
     """Learn a batch four times: to warm up (the optimiser allocates its state at the first step), to find the operation
     of the peak, to determine the owners at that operation, and with streamed input.
 
     Earlier storages (parameters, input) are counted separately; `LiveBytes` counts all others. The number is a
     property of the program: it is the same in two runs and on two machines.
 
+    Args:
+        spec: the run.
+        built: untrained components.
+        batch: the batch to learn.
+        period: steps after which the rule does the same again; windows are then left out as in `until_steady`, and
+            `operations` lacks theirs. None: every window is learnt.
+
     Raises:
         NotRepeatableError: the second and the third batch execute different operations.
     """
-    live = LiveBytes()
-    with live:
-        update = started(spec, built, built.dataset.steps, Clock())
-        learn_batch(built.rule, batch, update)
-        peak, operation = _learn(live, built.rule, batch, update)
+    with _warmed_up(spec, built, batch, period) as counter:
+        live, update = counter.live, counter.update
+        peak, operation = counter.learn()
         owned: dict[str, int] = {}
 
         def look() -> None:
             owned.update(_by_owner(live.alive(), built, update))
 
         live.look_at, live.look = operation, look
-        again = _learn(live, built.rule, batch, update)
+        again = counter.learn()
         live.look, operations = None, live.operations
         if again != (peak, operation) or (operation and sum(owned.values()) != peak):
             raise NotRepeatableError(f"peak of {peak} bytes at operation {operation}, then of {again[0]} at {again[1]}")
-        streamed, _ = _learn(live, built.rule, batch, update, Batch.with_inputs_copied)
-    parameters = _parameter_bytes(built)
-    owned = {"input": batch.nbytes, "parameters": parameters} | owned
-    if live.uncounted:
-        raise NotRepeatableError(f"{live.uncounted} operations allocated memory of unknown size")
+        streamed = counter.streamed_peak()
+    owned = {"input": batch.nbytes, "parameters": _parameter_bytes(built)} | owned
     by_owner = {owner: owned.get(owner, 0) for owner in OWNERS}
-    return ExactMemory(by_owner, parameters + nbytes(batch.target) + streamed, operations)
+    return ExactMemory(by_owner, streamed, operations)
+
+
+def streamed_peak(spec: RunSpec, built: Built, batch: Batch, period: int | None = None) -> int:
+    """Return `ExactMemory.streamed` alone, from two batches; arguments and errors are those of `exact_memory`."""
+    with _warmed_up(spec, built, batch, period) as counter:
+        return counter.streamed_peak()
+
+
+@contextmanager
+def _warmed_up(spec: RunSpec, built: Built, batch: Batch, period: int | None) -> Iterator[_Counter]:
+    """Context manager in which a rule that has learnt a batch, to warm up, learns it again under a count.
+
+    The garbage collector looks at objects from inside the block only: at all objects of torch and numba it takes longer
+    than a short batch.
+    """
+    gc.freeze()
+    try:
+        with LiveBytes() as live:
+            update = started(spec, built, built.dataset.steps, Clock())
+            counter = _Counter(live, built, batch, update, period)
+            counter.learn()
+            yield counter
+    finally:
+        gc.unfreeze()
+
+
+class _Counter(NamedTuple):
+    """Learns a batch and counts its peak."""
+
+    live: LiveBytes
+    built: Built
+    batch: Batch
+    update: Updater
+    period: int | None
+
+    def learn(self, deliver: Callable[[Batch], Batch] = lambda window: window) -> tuple[int, int]:
+        """Learn the batch; return the peak and the number of the operation that reached it."""
+        gc.collect()
+        self.live.reset_peak()
+        windows: Iterable[range] = window_steps(self.built.rule, self.batch.steps)
+        if self.period is not None:
+            windows = until_steady(self.live, [*windows], self.period)
+        learn_batch(self.built.rule, self.batch, self.update, deliver, windows)
+        return self.live.peak, self.live.peak_at
+
+    def streamed_peak(self) -> int:
+        """Learn the batch with streamed input; return its peak with parameters and targets.
+
+        Raises:
+            NotRepeatableError: operations allocated memory of unknown size, in this batch or before.
+        """
+        peak, _ = self.learn(Batch.with_inputs_copied)
+        if self.live.uncounted:
+            raise NotRepeatableError(f"{self.live.uncounted} operations allocated memory of unknown size")
+        return _parameter_bytes(self.built) + nbytes(self.batch.target) + peak
 
 
 def evaluation_measure(built: Built, batch: Batch) -> dict[str, Measure]:
@@ -107,20 +165,6 @@ def _parameter_bytes(built: Built) -> int:
     return nbytes([*built.network.parameters(), *built.network.buffers()])
 
 
-def _learn(
-    live: LiveBytes,
-    rule: LearningRule,
-    batch: Batch,
-    update: Updater,
-    deliver: Callable[[Batch], Batch] = lambda window: window,
-) -> tuple[int, int]:
-    """Learn the batch; return the peak and the number of the operation that reached it."""
-    gc.collect()
-    live.reset_peak()
-    learn_batch(rule, batch, update, deliver)
-    return live.peak, live.peak_at
-
-
 def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str, int]:
     """Sum the bytes of live storages by their first owner; those without an owner belong to the graph."""
     parameters = [*built.network.parameters(), *built.rule.parameters()]
@@ -128,7 +172,7 @@ def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str,
         "gradients": (p.grad for p in parameters if p.grad is not None),
         "optimiser": _tensors(update.optimiser.state, set()),
         # Its parameters explicitly: they may be in a module, and `_tensors` does not enter modules.
-        "rule": itertools.chain(built.rule.parameters(), _tensors(vars(built.rule), {id(built.network), id(update)})),
+        "rule": chain(built.rule.parameters(), _tensors(vars(built.rule), {id(built.network), id(update)})),
     }
     unowned, owned = dict(alive), {}
     for owner, storages in claims.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,9 +14,11 @@ from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
 from throughtime.harness.build import Built
 from throughtime.harness.by_name import build_network, build_rule
-from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory
+from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, streamed_peak
 from throughtime.registry import ALGORITHMS, NEURONS
 from throughtime.spec import ComponentSpec, RunSpec, Training
+
+Counted = TypeVar("Counted")
 
 
 class Sizes(NamedTuple):
@@ -57,8 +60,8 @@ def training_bytes(
 ) -> Iterator[TrainingBytes]:
     """Count the exact bytes that rules need to train the network `recurrent`, with Adam.
 
-    Time and memory are those of four batches. The number does not depend on values of input and weights, except for
-    rules that skip steps without spikes.
+    Time and memory are those of four batches, without windows that repeat those before (`until_steady`). The number
+    does not depend on values of input and weights, except for rules that skip steps without spikes.
 
     Args:
         rules: name and options of each rule.
@@ -73,24 +76,40 @@ def training_bytes(
         build_rule(name, **options)  # a wrong name or option is refused before the first count
     for name, options in rules:
         for T in steps:
-            yield _counted(name, options, neuron, T, sizes)
+            yield TrainingBytes(name, T, *_with_built((name, options), neuron, T, sizes, exact_memory))
 
 
-def _counted(name: str, options: dict[str, Any], neuron: str, steps: int, sizes: Sizes) -> TrainingBytes:
+def streamed_bytes(
+    rule: tuple[str, dict[str, Any]], neuron: str, steps: int, sizes: Sizes
+) -> tuple[int | None, str | None]:
+    """Return `ExactMemory.streamed` of a rule alone, in half the time; or None, and why there is no number."""
+    return _with_built(rule, neuron, steps, sizes, streamed_peak)
+
+
+def _with_built(
+    rule: tuple[str, dict[str, Any]], neuron: str, steps: int, sizes: Sizes, count: Callable[..., Counted]
+) -> tuple[Counted | None, str | None]:
+    """Build rule, network and a batch, and count; return the count, or None and the reason why there is none."""
+    name, options = rule
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         dataset = _Noise(steps, sizes)
         network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))
-        rule = build_rule(name, **options)
-        if reason := rule.supports(network, dataset.task, steps):
-            return TrainingBytes(name, steps, None, reason)
+        built = Built(dataset, network, build_rule(name, **options))
+        if reason := built.rule.supports(network, dataset.task, steps):
+            return None, reason
+        batch, period = next(dataset.batches("train", sizes.batch)), _period(name, options, built.rule.window(steps))
         try:
-            memory = exact_memory(
-                _spec(name, neuron, sizes), Built(dataset, network, rule), next(dataset.batches("train", sizes.batch))
-            )
+            return count(_spec(name, neuron, sizes), built, batch, period), None
         except NotRepeatableError as error:
-            return TrainingBytes(name, steps, None, first_line(error))
-    return TrainingBytes(name, steps, memory, None)
+            return None, first_line(error)
+
+
+def _period(name: str, options: dict[str, Any], window: int) -> int:
+    """Return steps after which a rule does the same again: a multiple of its window and of each integer option, such as
+    `update_every`."""
+    values = ALGORITHMS[name].checked(options).values()
+    return math.lcm(window, *(value for value in values if type(value) is int and value > 0))
 
 
 def _spec(rule: str, neuron: str, sizes: Sizes) -> RunSpec:

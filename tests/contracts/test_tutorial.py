@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 CHECKOUT = Path(__file__).parents[2]
+
+
+def addresses(checkout: Path) -> set[str]:
+    """Return OWNER/NAME of the repository on GitHub as each file that knows it has it; empty where it has none."""
+    cells = json.loads((checkout / "docs/tutorial.ipynb").read_text("utf-8"))["cells"]
+    (of_notebook,) = re.findall(r'REPOSITORY = "(.*?)"', "".join("".join(cell["source"]) for cell in cells))
+    of_citation = yaml.safe_load((checkout / "CITATION.cff").read_text("utf-8")).get("repository-code", "")
+    of_project = re.findall(r'^Repository = "(.*)"', (checkout / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    elsewhere = {address.removeprefix("https://github.com/") for address in (of_citation, *(of_project or [""]))}
+    return {of_notebook, *elsewhere}
+
+
+def test_all_files_have_the_same_address_of_the_repository(tmp_path):
+    """`[project.urls]` is its place; it has none before the repository is public. The README's badges are relative."""
+    assert len(addresses(CHECKOUT)) == 1
+    (tmp_path / "docs").mkdir()
+    for name in ("pyproject.toml", "CITATION.cff", "docs/tutorial.ipynb"):
+        shutil.copy(CHECKOUT / name, tmp_path / name)
+    with (tmp_path / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[project.urls]\nRepository = "https://github.com/someone/elsewhere"\n')
+    assert len(addresses(tmp_path)) == 2, "the notebook does not have that address"
 
 
 def test_the_notebook_runs_from_top_to_bottom_and_then_the_section_of_the_readme(tmp_path):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 import throughtime as tt
 from throughtime.commands.main import main
+from throughtime.measuring import exact_memory as module
 from throughtime.measuring.training_bytes import Sizes, training_bytes
+from throughtime.registry import ALGORITHMS
 
 FLOAT = 4
 SIZES = Sizes(hidden=(5,), inputs=3, outputs=2, batch=2)
@@ -62,3 +65,43 @@ def test_from_python_a_frame_has_the_same_numbers():
 def test_a_wrong_rule_is_refused_in_a_line(rule, message, capsys):
     assert main(["bytes", "--rule", rule, "--steps", "4"]) == 2
     assert message in capsys.readouterr().err
+
+
+def short_and_whole(rule, options, neuron, steps, monkeypatch):
+    """The memory that is counted with windows left out, and that of all windows."""
+    (short,) = training_bytes([(rule, options)], neuron, [steps], SIZES)
+    monkeypatch.setattr(module, "until_steady", lambda live, windows, period: windows)
+    (whole,) = training_bytes([(rule, options)], neuron, [steps], SIZES)
+    return short.memory, whole.memory
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "neuron", "steps"),
+    [
+        ("fptt", {}, "ltc", 21),  # an update at each step
+        ("rolling_tbptt", {"window": 3}, "lif", 21),
+        ("tbptt", {"window": 7}, "lif", 50),
+        ("eprop", {"loss_at": "every", "update_every": 50}, "alif", 176),
+        ("fptt", {"parts": 12}, "lif", 31),  # windows of 2 and of 3 steps
+    ],
+)
+def test_windows_that_are_left_out_change_no_byte(rule, options, neuron, steps, monkeypatch):
+    short, whole = short_and_whole(rule, options, neuron, steps, monkeypatch)
+    assert short._replace(operations=0) == whole._replace(operations=0)
+    assert short.operations < 0.9 * whole.operations
+
+
+def test_what_a_rule_does_at_some_steps_only_is_not_left_out(isolated_registries, monkeypatch):
+    @tt.algorithm("seventh")
+    class Seventh(ALGORITHMS["tbptt"].factory):
+        def __init__(self, *, every: int = 7) -> None:
+            super().__init__(window=1)
+            self.seventh = every
+
+        def learn(self, x, target, t):
+            if t % self.seventh == self.seventh - 1:
+                torch.ones(10_000)
+            return super().learn(x, target, t)
+
+    short, whole = short_and_whole("seventh", {}, "lif", 20, monkeypatch)
+    assert short.streamed == whole.streamed > 10_000 * FLOAT

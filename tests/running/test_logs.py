@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import throughtime as tt
+from tests.records.test_exports import chunks
 from tests.synthetic_records import put
 from throughtime.errors import UsageError
 from throughtime.records.files import CURVE
@@ -100,6 +101,32 @@ def test_wandb_gets_a_run_for_each_run(tmp_path, monkeypatch):
         "project": "quick", "group": "b lif digits", "name": "b lif digits #1", "reinit": 0
     }  # fmt: skip
     assert runs[1].rows == [(0, {"loss": 1.0}), (5, {"loss": 0.5})]
+
+
+def test_wandb_has_the_curve_in_a_file_of_its_own_mode_without_network(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    log = WandbLog()
+    for row in ROWS:
+        log(row["iteration"], {"suite": "quick", "run": "bptt lif digits #0", **row})
+    log.close("quick", "bptt lif digits #0")
+    (path,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    records = [Record.FromString(data) for data in chunks(path.read_bytes())]
+    (run,) = (record.run for record in records if record.HasField("run"))
+    assert (run.project, run.run_group, run.display_name) == ("quick", "bptt lif digits", "bptt lif digits #0")
+    rows = [
+        {
+            item.nested_key[0] if item.nested_key else item.key: json.loads(item.value_json)
+            for item in record.history.item
+        }
+        for record in records
+        if record.HasField("history")
+    ]
+    assert [(row["_step"], row["loss"]) for row in rows] == [(row["iteration"], row["loss"]) for row in ROWS]
 
 
 @pytest.mark.parametrize("name, package", [("tensorboard", "tensorboard"), ("wandb", "wandb")])
