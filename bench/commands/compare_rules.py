@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +31,7 @@ def compare_rules(
     if as_json:
         return print_rows([{str(name): _plain(value) for name, value in row.items()} for row in rows], True)
     print_rows([_shown(row, rule, other) for row in rows], False)
-    print_text(METHOD)
+    print_text(textwrap.fill(METHOD, shutil.get_terminal_size((120, 24)).columns))
 
 
 def _plain(value: Any) -> Any:

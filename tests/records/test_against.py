@@ -54,6 +54,11 @@ def test_a_single_replicate_decides_nothing():
     assert (found.word, found.n, found.low) == ("n decides nothing", 1, None) and found.difference == pytest.approx(0.4)
 
 
+def test_n_of_one_pair_decides_nothing_where_that_of_another_does():
+    found = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2), "b": {0: 4}}, "higher")
+    assert [of.word for of in found.values()] == ["better", "n decides nothing"]
+
+
 def test_rules_without_a_common_replicate_are_not_distinguished():
     (found,) = against({0: 0.5, 1: 0.6}, {"a": {2: 0.9, 3: 0.95}}, "higher").values()
     assert found.n == 0 and found.p == 1

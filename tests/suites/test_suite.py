@@ -1,12 +1,15 @@
 """Suites, worked by hand on components that do nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.suite_components import BASE, loader
 from throughtime.errors import UsageError
 from throughtime.spec import RunSpec, Training
 from throughtime.suites.schema import ComponentEntry, Include, Override, Scales, SuiteFile, Tune, When
-from throughtime.suites.suite import load_suite, suite_names, suite_summary
+from throughtime.suites import suite as suite_module
+from throughtime.suites.suite import exclusions, load_suite, suite_names, suite_summary
 
 
 def labels(suite, scale="laptop"):
@@ -94,6 +97,14 @@ def test_passes_come_in_one_order(suite):
 def test_exclude_takes_cells_out(suite):
     s = suite({7: "exclude: [{rule: fptt, neuron: [ltc]}]"})
     assert labels(s) == ["bptt lif digits #0", "fptt lif digits #0", "bptt ltc digits #0"]
+
+
+@pytest.mark.parametrize("scale", ["tiny", "laptop", "paper"])
+def test_each_cell_that_a_suite_of_the_package_leaves_out_has_a_reason(scale):
+    """Tables and the page show it. Suites of papers leave out pairs that the papers do not have."""
+    of_package = Path(suite_module.__file__).parent.glob("*.yaml")
+    left_out = [(path.stem, pattern) for path in of_package for pattern in exclusions(path.stem, scale)]
+    assert len(left_out) > 5 and [name for name, pattern in left_out if not pattern.reason] == []
 
 
 def test_excludes_may_overlap(suite):

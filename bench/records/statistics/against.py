@@ -89,10 +89,10 @@ def compared(pairs: Mapping[Key, RulePair]) -> dict[Key, RuleComparison]:
     """
     comparisons = {key: _shares(*pair) if pair.task else _means(*pair) for key, pair in pairs.items()}
     corrected = holm([p for _, p, _ in comparisons.values()])
-    hopeless = not any(p <= ALPHA for p in holm([smallest for *_, smallest in comparisons.values()]))
+    least = holm([smallest for *_, smallest in comparisons.values()])  # after the correction, if all others had theirs
     return {
-        key: comparison._replace(p=p, word=_word(comparison.difference, p, pairs[key].better, hopeless))
-        for (key, (comparison, _, _)), p in zip(comparisons.items(), corrected, strict=True)
+        key: comparison._replace(p=p, word=_word(comparison.difference, p, pairs[key].better, hopeless=best > ALPHA))
+        for (key, (comparison, _, _)), p, best in zip(comparisons.items(), corrected, least, strict=True)
     }
 
 
