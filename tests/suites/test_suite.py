@@ -7,8 +7,8 @@ import pytest
 from tests.suite_components import BASE, loader
 from throughtime.errors import UsageError
 from throughtime.spec import RunSpec, Training
-from throughtime.suites.schema import ComponentEntry, Include, Override, Scales, SuiteFile, Tune, When
 from throughtime.suites import suite as suite_module
+from throughtime.suites.schema import ComponentEntry, Include, Override, Scales, SuiteFile, Tune, When
 from throughtime.suites.suite import exclusions, load_suite, suite_names, suite_summary
 
 
