@@ -25,7 +25,7 @@ from throughtime.reports.cells import (
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import Entry, Table
 
-COSTS = ("peak_live_bytes", "wall_time")
+COSTS = ("peak_live_bytes_streamed", "wall_time")
 COLUMNS = [
     *["suite", "scale", *TASK, "rule", "measure", "unit", "better", "mean", "sd", "low", "high", "n", "values"],
     *["replicates", "runs", "n_diverged", "chance", "solved", "best", "against_best"],
@@ -48,7 +48,7 @@ def rule_matrix(results: Results, suite: str, scale: str) -> pd.DataFrame:
         columns are those of `summarise`. `solved` is the number of solved runs of bimodal results, NaN of others.
         `against_best` and `against_bptt` are what the comparison says (`against.Word`; empty for the rule itself and
         without a result). `difference` is that to BPTT, in the unit of the record or of shares, with its interval, and
-        `p` after Holm's correction. Peak of the memory of training, exact, and wall time: NaN where not measured.
+        `p` after Holm's correction. Exact peak with the input streamed, and wall time: NaN where not measured.
     """
     runs = runs_of(results, suite, scale)
     data = summarise(runs)

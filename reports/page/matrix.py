@@ -90,7 +90,7 @@ def matrix_of(results: Results, suite: str, scale: str) -> Matrix | None:
     for dataset, network, neuron in tasks:
         label = quantity(*_measure(base[dataset, network, neuron])).label
         datasets.setdefault(dataset, (dataset, label, []))[2].append(neuron_label(neuron, network))
-    titles = {"peak_live_bytes": "memory", "wall_time": "time"}
+    titles = {"peak_live_bytes_streamed": "memory", "wall_time": "time"}
     with_bptt = any(REFERENCE in of for of in tasks.values())
     columns = [*datasets.values()]
     return Matrix(suite, scale, columns, [titles[cost] for cost in costs], rows, _legend(data, with_bptt), with_bptt)
@@ -149,11 +149,12 @@ def _cell(row: Row | None, base: Row, shade: float) -> MatrixCell | None:
 
 
 def _short(text: str) -> str:
-    """Return a number without decimals if that leaves a digit of it: −37.4 becomes −37, and −0.0132 stays."""
+    """Return a number without decimals if a digit is left: −37.4 becomes −37, −0.4 becomes 0, −0.0132 stays."""
     sign, digits = (text[0], text[1:]) if text[0] in "+−" else ("", text)
     if "." not in digits or "e" in digits or len(digits.partition(".")[2]) > 1:
         return text
-    return f"{sign}{float(digits):.0f}"
+    whole = f"{float(digits):.0f}"
+    return whole if whole == "0" else f"{sign}{whole}"
 
 
 def _cost(mine: Mapping[Any, Row], base: Mapping[Any, Row], cost: str) -> tuple[str, str]:
@@ -178,7 +179,7 @@ def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
     said = [f"Colour: orange at chance, white at {white}, blue where better; n = {n}."]
     if with_bptt:
         said.append("Numbers: difference to BPTT, whose own results stand in its row.")
-        said.append("Memory (exact bytes of training) and time are relative to BPTT's, the median over the tasks.")
+        said.append("Memory (exact bytes, the input streamed) and time are relative to BPTT's: medians over the tasks.")
     if known["solved"].notna().any():
         said.append("4/5: number of solved runs, where a rule both solves the task and fails on it.")
     said += [f"{SIGNS[word]}: {text}." for word, text in MEANINGS.items() if word in words]

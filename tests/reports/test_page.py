@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.synthetic_records import DIVERGED, HOSTILE, NO_PEAK, SKIPPED, grid_store, put, results, run_spec
+from tests.synthetic_records import DIVERGED, HOSTILE, NO_PEAK, SKIPPED, grid_store, peaks, put, results, run_spec
 from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
@@ -231,6 +231,15 @@ def test_the_matrix_is_relative_to_bptt(grid):
     assert [cell.shade for cell in digits] == [0, 0, 0] and "difference to BPTT −9.0" in digits[2].title
     assert [row.costs[0][0] for row in matrix.rows] == ["1×", "0.5×", "0.25×"] and matrix.costs == ["time"]
     assert "n = 3" in matrix.legend and "≈" not in matrix.legend
+
+
+def test_memory_in_the_matrix_is_that_with_the_input_streamed_as_in_the_docs(store):
+    """And a difference below half a point is 0 in a narrow window, without a sign."""
+    for rule, value, bytes_ in (("bptt", 0.5, peaks(900, 800, 100)), ("tbptt", 0.4964, peaks(300, 200, 100))):
+        put(store, run_spec(f"{rule} lif digits"), measures={**results("accuracy", value, 0.1), **bytes_})
+    matrix = matrix_of(Results(store.folder), "quick", "laptop")
+    assert matrix.costs == ["memory"] and [row.costs[0][0] for row in matrix.rows] == ["1×", "0.25×"]
+    assert (matrix.rows[1].cells[0].text, matrix.rows[1].cells[0].short) == ("−0.4", "0")
 
 
 def test_the_shade_is_the_way_from_bptt_to_chance(store):
