@@ -21,7 +21,7 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.quantities import quantity
 
-MEMORY = ("peak_live_bytes", "peak_process_bytes")
+MEMORY = ("peak_live_bytes_streamed", "peak_live_bytes", "peak_process_bytes")
 """Measures of memory: the first that was measured has a visible column."""
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 """Direction of improvement."""
@@ -87,7 +87,7 @@ def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
     directions = set(summary["better"])
     kind = quantity(name if name.startswith("metric") else first["measure"], first["unit"])
     titles = {"metric": "result", "metric_best_validation": "result, epoch best on validation"}
-    titles |= {"peak_live_bytes": "exact memory (MiB) ↓", "wall_time": "time (ms a sequence) ↓"}
+    titles |= {"peak_live_bytes_streamed": "exact memory (MiB) ↓", "wall_time": "time (ms a sequence) ↓"}
     titles |= {"metric_validation": "result on validation", "metric_best_test": "result, epoch best on test"}
     arrow = f" {ARROWS[directions.pop()]}" if len(directions) == 1 else ""
     title = titles.get(name) or f"{kind.label}{arrow}"
