@@ -82,7 +82,7 @@ def short_and_whole(rule, options, neuron, steps, monkeypatch):
         ("rolling_tbptt", {"window": 3}, "lif", 21),
         ("tbptt", {"window": 7}, "lif", 50),
         ("eprop", {"loss_at": "every", "update_every": 50}, "alif", 176),
-        ("fptt", {"parts": 12}, "lif", 31),  # windows of 2 and of 3 steps
+        ("fptt", {"parts": 24}, "lif", 61),  # windows of 2 and of 3 steps
     ],
 )
 def test_windows_that_are_left_out_change_no_byte(rule, options, neuron, steps, monkeypatch):

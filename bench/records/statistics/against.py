@@ -114,7 +114,8 @@ def _means(reference: Replicates, runs: Replicates, *_: object) -> tuple[RuleCom
     rows = [runs[replicate] - reference[replicate] for replicate in sorted(runs.keys() & reference.keys())]
     if len(rows) < 2 or (len(set(rows)) == 1 and len(rows) < FEWEST_EQUAL):
         difference = fmean(rows) if rows else fmean(runs.values()) - fmean(reference.values())
-        return RuleComparison(difference, None, None, len(rows), 1.0, "not distinguished"), 1.0, 1.0
+        least = 1.0 if len(rows) < 2 or difference else 0.0  # equal results are not distinguished, whatever n is
+        return RuleComparison(difference, None, None, len(rows), 1.0, "not distinguished"), 1.0, least
     interval = mean_interval(rows, 1 - ALPHA)
     return RuleComparison(*interval, p=1.0, word="not distinguished"), student_p(rows), 0.0
 
