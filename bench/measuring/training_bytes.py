@@ -108,8 +108,16 @@ def _with_built(
 def _period(name: str, options: dict[str, Any], window: int) -> int:
     """Return steps after which a rule does the same again: a multiple of its window and of each integer option, such as
     `update_every`."""
-    values = ALGORITHMS[name].checked(options).values()
-    return math.lcm(window, *(value for value in values if type(value) is int and value > 0))
+    return math.lcm(window, *_integers(ALGORITHMS[name].checked(options)))
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """Yield the integers above 0 among options, and among those of a rule that is an option."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _integers(item)
+    elif type(value) is int and value > 0:
+        yield value
 
 
 def _spec(rule: str, neuron: str, sizes: Sizes) -> RunSpec:
