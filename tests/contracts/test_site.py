@@ -44,3 +44,15 @@ def test_the_rule_of_the_page_on_rules_is_sound(tmp_path, monkeypatch, isolated_
 def test_a_page_has_one_title(page):
     outside_code = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     assert len(re.findall(r"^# ", outside_code, re.MULTILINE)) == 1
+
+
+PAPERS = [page for page in sorted((DOCS / "papers").glob("*.md")) if page.stem not in ("index", "deviations")]
+
+
+@pytest.mark.parametrize("page", PAPERS, ids=lambda page: page.stem)
+def test_the_page_of_a_paper_begins_with_what_holds(page):
+    """A list or a short table, before the details."""
+    lines = page.read_text("utf-8").splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith(("- ", "|---", "| ---")))
+    block = lines[first : lines.index("", first)]
+    assert first <= 24 and len(block) <= 16
