@@ -9,7 +9,7 @@ import os
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pydantic
@@ -228,7 +228,10 @@ def _section(heading: str, body: str) -> tuple[str, str]:
 def _signature(thing: Callable[..., object]) -> str:
     """Return the arguments and their defaults, on several lines if one is too long; the docstring has the types."""
     signature = inspect.signature(thing)
-    arguments = [argument.replace(annotation=argument.empty) for argument in signature.parameters.values()]
+    arguments = [
+        argument.replace(annotation=argument.empty, default=_plain(argument.default))
+        for argument in signature.parameters.values()
+    ]
     line = str(signature.replace(parameters=arguments, return_annotation=signature.empty))
     if len(line) <= WIDTH:
         return line
@@ -237,6 +240,13 @@ def _signature(thing: Callable[..., object]) -> str:
     if named and not any(argument.kind is argument.VAR_POSITIONAL for argument in arguments):
         shown.insert(named[0], "*")
     return "(\n" + "".join(f"    {argument},\n" for argument in shown) + ")"
+
+
+def _plain(default: object) -> object:
+    """Return a default that reads as a user would write it."""
+    if isinstance(default, Path):
+        return str(default)
+    return dict(default) if isinstance(default, Mapping) else default
 
 
 def _suite() -> str:
