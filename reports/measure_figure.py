@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW = 0.2
-"""Height of a row in inches."""
+"""Height of a row, and of a further line of a label, in inches."""
+LETTERS = 12
+"""Letters of a label in an inch."""
 
 
 @styled
@@ -46,17 +49,20 @@ def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Dr
     neurons = len(data[["network", "neuron"]].drop_duplicates())
     columns = neurons if 2 <= neurons <= 4 else min(3, len(cells))
     figure, panels = grid(len(cells), columns)
-    if look().axis is None:
-        rows = max(len(cell) for _, cell in cells)
-        width, _ = figure.get_size_inches()
-        figure.set_size_inches(width, math.ceil(len(cells) / columns) * max(1.6, 0.8 + ROW * rows))
     for panel, ((dataset, network, neuron), cell) in zip(panels, cells, strict=True):
         _draw(panel, cell, styles)
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
+    if look().axis is None:
+        rows = max(len(cell) for _, cell in cells)
+        width, _ = figure.get_size_inches()
+        lines = max(_wrap_label(panel, int(LETTERS * width / columns)) for panel in panels[: len(cells)])
+        height = max(1.6, 0.8 + ROW * rows) + ROW * (lines - 1)
+        figure.set_size_inches(width, math.ceil(len(cells) / columns) * height)
     few = f", of fewer than {INTERVAL_FROM} replicates none" if data["n"].min() < INTERVAL_FROM else ""
+    protocol = "; ".join(dict.fromkeys(data["protocol"]))
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a row"),
-        f"Large: mean; small: single replicates; bars: {INTERVAL}{few}. {'; '.join(dict.fromkeys(data['protocol']))}.",
+        f"Large: mean; small: single replicates; bars: {INTERVAL}{few}. {protocol[:1].upper()}{protocol[1:]}.",
         *tuning_sentence(runs),
         *cells_left_out(runs, data),
     ]
@@ -65,6 +71,13 @@ def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Dr
     )
     finish(figure, title, notes, {})
     return Drawn(figure, data.drop(columns="values"), title, notes)
+
+
+def _wrap_label(panel: Axes, letters: int) -> int:
+    """Wrap the label of the horizontal axis at the width of its panel; return its number of lines."""
+    lines = textwrap.wrap(panel.get_xlabel(), letters) or [""]
+    panel.set_xlabel("\n".join(lines))
+    return len(lines)
 
 
 def _draw(panel: Axes, cell: pd.DataFrame, styles: dict[str, Style]) -> None:

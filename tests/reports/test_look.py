@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -45,6 +47,13 @@ def test_a_measure_has_a_row_for_each_rule_in_each_panel(cell):
     assert drawn.data["mean"].tolist() == pytest.approx([0.004, 0.002, 0.004 / 3, 0.001])
     with pytest.raises(UsageError, match='no measure "wal_time"'):
         tt.figure(cell, measure="wal_time")
+
+
+def test_labels_of_narrow_panels_do_not_overlap(grid):
+    (drawn,) = tt.figure(grid.select("quick"), measure="wall_time", width=5).values()
+    drawn.figure.draw_without_rendering()
+    labels = [panel.xaxis.label.get_window_extent() for panel in drawn.figure.axes]
+    assert len(labels) > 2 and not any(a.overlaps(b) for a, b in itertools.combinations(labels, 2))
 
 
 def test_width_and_colours_are_those_of_the_caller(grid, cell):
