@@ -14,6 +14,8 @@ from throughtime.reports.otpe import claims as of_otpe
 from throughtime.reports.papers.stored import reading
 
 NOTHING = Results("nothing")
+READINGS = {"eprop_released": 0.54, "eprop_recurrent": 0.52}
+"""Accuracies of e-prop with traces of recurrent weights alone."""
 
 
 def test_linear_units_are_exact_in_one_layer_and_in_the_last_of_two():
@@ -70,16 +72,17 @@ def test_accuracies_on_copies_lean(tmp_path, online, lean):
     assert (answer.word, answer.lean) == ("unclear", lean)
 
 
-@pytest.mark.parametrize("eprop, leans", [(0.5, ("for", "for")), (0.8, ("against", "against"))])
+@pytest.mark.parametrize("eprop, leans", [(0.5, ("for", "for", "against")), (0.8, ("against", "against", "for"))])
 def test_an_order_of_rules_leans(tmp_path, eprop, leans):
     store = Store(tmp_path / "runs")
-    for rule, accuracy in {"bptt": 0.73, "tbptt": 0.71, "eprop": eprop, "sltt": 0.51}.items():
+    for rule, accuracy in {"bptt": 0.73, "tbptt": 0.71, "eprop": eprop, "sltt": 0.51, **READINGS}.items():
         for replicate, off in enumerate((-0.001, 0.0, 0.001)):
             spec = run_spec((rule, "lif", "pixels"), replicate, suite="neuroseqbench")
             network = spec.network.model_copy(update={"label": "recurrent"})
             accuracies = {"accuracy_best_validation": measure(accuracy + off * (rule != "sltt"), "fraction")}
             put(store, spec.model_copy(update={"network": network}), measures=accuracies)
     results = Results(store.folder)
-    answers = of_bench.order_of_the_recurrent_network(results), of_bench.eprop_is_like_sltt(results)
+    judged = (of_bench.order_of_the_recurrent_network, of_bench.eprop_is_like_sltt, of_bench.traces_of_inputs_matter)
+    answers = [judge(results) for judge in judged]
     assert tuple(answer.lean for answer in answers) == leans
     assert of_bench.order_of_the_feedforward_network(results).word == "not run here"
