@@ -112,9 +112,9 @@ def judge(paper: Paper, results: Results, compute: bool = False) -> list[Verdict
 
 
 def draw_paper(folder: PaperFolder, results: Results, scale: str) -> dict[str, Drawn]:
-    """Draw the figures of a paper from results at one scale, those for which the results have the necessary data."""
+    """Draw the figures of a paper from results at one scale and stored values, those that have the necessary data."""
     figures = folder.attribute("figures", "FIGURES") or {}
-    with folder.faults_named():
+    with folder.faults_named(), reading():
         drawn = {figure: draw(results, scale) for figure, draw in figures.items()}
     return {figure: shown for figure, shown in drawn.items() if shown is not None}
 

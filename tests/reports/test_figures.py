@@ -16,7 +16,7 @@ from throughtime.neurons.lif import LIF
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.registry import algorithm, neuron
-from throughtime.reports.drawing import save
+from throughtime.reports.drawing import SETTINGS, save
 from throughtime.reports.figures import learning_curves, memory_against_steps
 from throughtime.reports.styles import rule_styles
 from throughtime.reports.tables import render
@@ -140,12 +140,13 @@ def test_saved_in_three_formats_with_the_data_beside(grid, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {path.name for path in paths}
 
 
-def test_the_same_records_give_the_same_bytes(grid, tmp_path):
+def test_the_same_records_give_the_same_bytes_with_the_fonts(grid, tmp_path, monkeypatch):
+    monkeypatch.delitem(SETTINGS, "pdf.use14corefonts")
     files = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         drawn = memory_against_steps(grid)
         files.append([path.read_bytes() for path in save(drawn, folder, "memory")])
-    assert files[0] == files[1]
+    assert files[0] == files[1] and b"FontFile2" in files[0][0]
     assert b"CreationDate" not in files[0][0] and b"dc:date" not in files[0][1]
 
 
