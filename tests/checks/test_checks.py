@@ -279,7 +279,7 @@ class ReadoutAlone(BPTT):
 @pytest.mark.parametrize("rule", [RandomFeedback, LearntFeedback, ReadoutAlone])
 def test_a_sound_rule(rule, monkeypatch):
     few_neurons(monkeypatch, "lif", *(["ltc_smnist"] if rule is ReadoutAlone else []))  # the others take seconds more
-    monkeypatch.setattr(memory, "LENGTHS", (75, 80, 90))
+    monkeypatch.setattr(memory, "LENGTHS", (75, 80, 90) if issubclass(rule, EProp) else (12, 15, 20))  # three blocks
     monkeypatch.setattr(memory, "BATCHES", 4)
     register("rules", rule)
     assert verdicts("mine")["holds"] >= 11
