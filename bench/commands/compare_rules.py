@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 import textwrap
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +14,9 @@ import typer
 from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
+
+UNDECIDED = ("not distinguished", "n decides nothing")
+"""What a comparison says where neither rule is better; the table has a sign for it."""
 
 
 def compare_rules(
@@ -24,21 +29,30 @@ def compare_rules(
 ) -> None:
     """Compare two rules on each dataset and neuron that both were run on, paired over replicates, with intervals."""
     from throughtime.records.results import Results
+    from throughtime.reports.quantities import quantity
+    from throughtime.reports.rule_matrix import SIGNS
     from throughtime.reports.rule_pairs import METHOD, rule_pairs
 
     load_plugins(plugin)
     rows = rule_pairs(Results.load(results, suite or ()), rule, other).to_dict("records")
     if as_json:
         return print_rows([{str(name): _plain(value) for name, value in row.items()} for row in rows], True)
-    print_rows([_shown(row, rule, other) for row in rows], False)
-    print_text(textwrap.fill(METHOD, shutil.get_terminal_size((120, 24)).columns))
+    signs = {word: SIGNS[word] for word in UNDECIDED if word in {row["word"] for row in rows}}
+    for (name, scale), of_suite in itertools.groupby(rows, key=lambda row: (row["suite"], row["scale"])):
+        tasks = [*of_suite]
+        labels = list(dict.fromkeys(quantity(row["measure"], row["unit"]).label for row in tasks))
+        print_text(f"{name}, {scale}: {', '.join(labels)}")
+        print_rows([_shown(row, (rule, other), signs, len(labels) > 1) for row in tasks], False)
+        print_text("")
+    legend = f" Better, worse: {rule}." + "".join(f" {sign}: {word}." for word, sign in signs.items())
+    print_text(textwrap.fill(f"{METHOD}{legend}", shutil.get_terminal_size((120, 24)).columns))
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _shown(row: dict[Any, Any], rule: str, other: str) -> dict[str, str]:
+def _shown(row: dict[Any, Any], rules: tuple[str, str], signs: Mapping[str, str], with_measure: bool) -> dict[str, str]:
     """Return a row for the terminal, in the units of tables."""
     from throughtime.reports.cells import neuron_label
     from throughtime.reports.quantities import quantity, significant
@@ -46,19 +60,18 @@ def _shown(row: dict[Any, Any], rule: str, other: str) -> dict[str, str]:
     kind = quantity(row["measure"], row["unit"])
     if row["solved"]:
         mine, its, difference = (f"{100 * row[name]:.0f} %" for name in ("rule", "other", "difference"))
-        label, interval = "solved runs", ""
+        interval = ""
     else:
         mine, its, difference = (kind.show(row[name]) for name in ("rule", "other", "difference"))
         ends = (row["low"], row["high"])
-        label, interval = kind.label, "" if math.isnan(ends[0]) else f" [{kind.show(ends[0])}, {kind.show(ends[1])}]"
+        interval = "" if math.isnan(ends[0]) else f" [{kind.show(ends[0])}, {kind.show(ends[1])}]"
+    measure = f", {'solved runs' if row['solved'] else kind.label}" if with_measure else ""
     return {
-        "suite": f"{row['suite']}, {row['scale']}",
-        "task": f"{row['dataset']}, {neuron_label(row['neuron'], row['network'])}",
-        "measure": label,
-        rule: mine,
-        other: its,
+        "task": f"{row['dataset']}, {neuron_label(row['neuron'], row['network'])}{measure}",
+        rules[0]: mine,
+        rules[1]: its,
         "difference": f"{difference}{interval}",
         "n": str(row["n"]),
         "p": significant(row["p"], 2),
-        f"{rule} is": row["word"],
+        "": signs.get(row["word"], row["word"]),
     }

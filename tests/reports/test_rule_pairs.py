@@ -44,10 +44,12 @@ def test_rules_without_a_common_task_are_refused(two_tasks):
         rule_pairs(two_tasks, "a", "a")
 
 
-def test_the_command_prints_both_means_and_what_they_say(two_tasks, capsys):
+def test_the_command_prints_both_means_and_what_they_say_in_80_columns(two_tasks, capsys, monkeypatch):
     where = ["--results", str(two_tasks.folder)]
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["compare-rules", "a", "b", *where]) == 0
     printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
     assert "digits, lif" in printed and "10.2 [" in printed and "better" in printed and "100 %" in printed
     assert main(["compare-rules", "a", "b", "--json", *where]) == 0
     assert [row["word"] for row in json.loads(capsys.readouterr().out)] == ["better", "better"]
