@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,12 +65,13 @@ def told(stderr: str) -> str:
     return stderr.removeprefix("error: ").rstrip("\n")
 
 
-def test_a_terminal_without_utf_8_gets_question_marks(tmp_path):
+def test_a_terminal_without_utf_8_gets_question_marks(tmp_path, monkeypatch):
     (tmp_path / "small.yaml").write_text(SUITE.replace("name: adding", "label: σ, name: adding"), encoding="utf-8")
-    words = [sys.executable, "-m", "throughtime", "plan", "small.yaml"]
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and "bptt lif ?" in done.stdout, done.stderr
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["plan", str(tmp_path / "small.yaml")]) == 0
+    terminal.flush()
+    assert b"bptt lif ?" in terminal.buffer.getvalue()
 
 
 def printed(capsys, *arguments: object) -> str:
