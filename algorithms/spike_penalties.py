@@ -30,17 +30,17 @@ class SpikePenalty(Strict):
 Penalties = Annotated[Sequence[SpikePenalty], Field(min_length=1)]
 
 
-def checked_penalties(penalties: Sequence[SpikePenalty | Mapping[str, Any]] | None) -> list[SpikePenalty]:
-    """Return penalties of a suite, whose spec is JSON."""
-    return [SpikePenalty.model_validate(penalty) for penalty in penalties or ()]
+def checked_penalties(penalties: Sequence[SpikePenalty | Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return penalties of a suite with all their options, as values that a checkpoint can contain."""
+    return [SpikePenalty.model_validate(penalty).model_dump() for penalty in penalties or ()]
 
 
-def penalty_of(penalties: Sequence[SpikePenalty], spikes: Sequence[Tensor]) -> Tensor:
+def penalty_of(penalties: Sequence[Mapping[str, Any]], spikes: Sequence[Tensor]) -> Tensor:
     """Return the sum of the penalties of the spikes of each layer, [steps, batch, *shape]."""
     total = spikes[0].new_zeros(())
     for of_layer in spikes:
         n = of_layer.flatten(2).sum(0).mean(0)
-        for penalty in penalties:
+        for penalty in map(SpikePenalty.model_validate, penalties):
             units = n.mean() if penalty.of == "population" else n
             total = total + penalty.strength * (units - penalty.bound).clamp(min=0).pow(penalty.power).mean()
     return total

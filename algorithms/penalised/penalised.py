@@ -135,7 +135,7 @@ class Penalised(LearningRule):
         self.given = {key: value for key, value in given.items() if key not in OWN}
         if "form" in self.given:
             self.given["form"] = "none"
-        self.penalties = [penalty.model_dump() for penalty in checked_penalties(spike_penalties)]
+        self.penalties = checked_penalties(spike_penalties)
         self.cost: Cost | None = self.rule.cost
         self.loss_at = self.rule.loss_at
         # The class has claims for tables; the object has those of its rule.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from throughtime.algorithms.spike_penalties import checked_penalties, penalty_of
+from throughtime.algorithms.spike_penalties import penalty_of
 from throughtime.datasets.task import Meter, Metric, Task
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.network import LayerNetwork
@@ -96,5 +96,4 @@ class CountPenalty(Penalty):
             [n.unflatten(0, (k, self.batch))[place, None] for n in counts]
             for counts, place in ((before, 0), (after, -1))
         )
-        penalties = checked_penalties(self.penalties)
-        return (self.steps / k) * (penalty_of(penalties, last) - penalty_of(penalties, first))
+        return (self.steps / k) * (penalty_of(self.penalties, last) - penalty_of(self.penalties, first))

@@ -85,6 +85,7 @@ def uninterrupted(run: RunSpec, folder: Path) -> tuple[Outcome, int]:
 RUNS = {
     **{f"{name}, adding": spec(name) for name in IN_THE_PACKAGE if name != "penalised"},
     "penalised": spec("penalised", options={"rule": "fptt", "spike_penalties": [{"strength": 0.1, "power": 2}]}),
+    "bptt, penalty": spec("bptt", options={"spike_penalties": [{"strength": 0.1, "power": 2}]}),
     "bptt, digits": spec("bptt", data=DIGITS),
     "tbptt, random initial states, adamax": spec("tbptt", "ltc_smnist", options={"window": 4}, optimiser="adamax"),
     "bptt, cosine, sgd, alignment": spec("bptt", schedule="cosine", optimiser="sgd", alignment=[0, 1]),
