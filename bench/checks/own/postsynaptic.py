@@ -19,6 +19,8 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, Component
 
 THREE = [*HIDDEN, 4]
+LONG = 64
+"""Steps of three blocks: what the first two leave to the second filter is read in the third."""
 ALONE = {"otpe": "eprop", "approximate_otpe": "ottt"}
 """The rule that each is on one layer."""
 
@@ -53,14 +55,14 @@ def is_bptt_on_two_layers(component: Component) -> Observed:
 
 def is_written_out(component: Component) -> Observed:
     """Return the error against the rule's equations on three layers, each with another leak."""
-    rule, (x, target), errors = tiny.build(component), tiny.sequence(STEPS), list[tuple[str, float]]()
+    rule, (x, target), errors = tiny.build(component), tiny.sequence(LONG), list[tuple[str, float]]()
     for options in ({}, NO_LEAK[1]):
         network = lively(THREE, **options)
         for n, layer in enumerate(network.layers):
             leaks(layer).fill_(0.9 - 0.1 * n)
         require_life("LIF", network)
         expected = written_out(rule, network, x, target)
-        errors += errors_by_layer("LIF", network, total(rule, network), expected)
+        errors += errors_by_layer("LIF", network, total(rule, network, LONG), expected)
     return worst(errors, "no neuron")
 
 
