@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,8 +35,10 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("lif", {"tau": 0.5, "threshold": 1.5}),
     ("alif", {"tau_adaptation": 3.0, "beta": 0.0}),
     ("alif", {"tau_adaptation": 3.0, "beta": 0.4, "threshold": 0.3}),
-    ("asrnn", {"decay": "exponential", "reset_gradient": True, "resistance": 1.5, "tau_adaptation_mean": 200.0}),
-    ("asrnn", {"decay": "logistic", "reset_gradient": False, "resistance": 1.5, "tau_adaptation_mean": 1.0}),
+    *(
+        ("asrnn", {"decay": decay, "reset_gradient": reset, "resistance": 1.5, "tau_adaptation_mean": mean})
+        for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
+    ),
     *(
         ("ltc", dict(zip(LTC_OPTIONS, each, strict=True)))
         for each in (  # each pair of values of two options at least once
