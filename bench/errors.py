@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 SUGGESTED = 60
 """Names that a suggestion lists at most: all rules, neurons or suites, but not all runs of a suite."""
@@ -46,6 +50,12 @@ class GroupedUsageError(UsageError):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.errors))
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Return place and message of the first fault that pydantic names; the place is empty for a whole text."""
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"]
 
 
 class Faults:

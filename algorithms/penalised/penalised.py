@@ -37,6 +37,7 @@ from throughtime.algorithms.rolling_tbptt import RollingTBPTT
 from throughtime.algorithms.spike_penalties import Penalties, checked_penalties
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.datasets.task import Task
+from throughtime.errors import first_fault
 from throughtime.networks.base import Network
 from throughtime.numerics.trees import Tree, tensors
 from throughtime.registry import ALGORITHMS, algorithm
@@ -75,9 +76,8 @@ def _checked_options(rule: str, options: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return ALGORITHMS[rule].checked(options)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{rule}: {place}: {first['msg']}") from None
+        place, fault = first_fault(error)
+        raise ValueError(f"{rule}: {place}: {fault}") from None
 
 
 class Shown(NamedTuple):

@@ -19,7 +19,7 @@ import pydantic
 from pydantic import Field
 
 from throughtime.comparing.audit import Audit, audit
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, first_fault, suggestion
 from throughtime.records.baseline_lines import line_of, parsed, refuse_repeated, sealed, unsealed
 from throughtime.records.code_digest import HARNESS, code_digest, module_digest
 from throughtime.records.files import RECORD
@@ -116,8 +116,8 @@ def read_submission(path: Path) -> Submission:
     try:
         header = Header.model_validate_json(text)
     except pydantic.ValidationError as error:
-        fault = error.errors()[0]
-        what = f"not the header of a submission: {'.'.join(map(str, fault['loc'])) or 'line'}: {fault['msg']}"
+        place, fault = first_fault(error)
+        what = f"not the header of a submission: {place or 'line'}: {fault}"
         raise UsageError(what, f"{path}:1", WRITER) from error
     if sealed(text) != first:
         raise UsageError("the header was edited: its digest is not that of its text", f"{path}:1", WRITER)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pydantic
 
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, first_fault
 from throughtime.records.record import ELSEWHERE, SCHEMA, Record
 from throughtime.spec import PASSES, id_of
 
@@ -63,9 +63,8 @@ def parsed(line: str, where: str) -> Record:
     try:
         record = Record.model_validate_json(text)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        what = f"not a record of schema {SCHEMA}: {'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
-        raise UsageError(what, where) from error
+        place, fault = first_fault(error)
+        raise UsageError(f"not a record of schema {SCHEMA}: {place or 'line'}: {fault}", where) from error
     if seal is None:
         raise UsageError("the line has no digest", where, WRITER)
     if seal[1] != _digest(text):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, first_fault
 from throughtime.records.files import RECORD, parse_json
 from throughtime.spec import Pass, RunSpec
 from throughtime.whole_files import write_whole
@@ -177,6 +177,5 @@ def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageE
         return UsageError(wrong, where=str(path))
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return UsageError(f"not a record of schema {SCHEMA}", where=str(path))
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))  # none where the text is not JSON for pydantic, which nests less deeply
-    return UsageError(f"not a record: {place and f'{place}: '}{first['msg']}", where=str(path))
+    place, fault = first_fault(error)  # no place where the text is not JSON for pydantic, which nests less deeply
+    return UsageError(f"not a record: {place and f'{place}: '}{fault}", where=str(path))
