@@ -89,6 +89,11 @@ class Component:
         )
         return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
 
+    @property
+    def required(self) -> list[str]:
+        """Return the names of the options without a default."""
+        return [name for name, option in self.options.model_fields.items() if option.is_required()]
+
     def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return all options, defaults included, as JSON gives them back, because a run's spec is JSON.
 

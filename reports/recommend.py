@@ -121,13 +121,8 @@ def _evidence(results: Results, suite: str, task: str, T: int, runs: pd.DataFram
 
 
 def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield label, registered name and options of each rule: those with evidence, and all others by their defaults."""
+    """Yield label, registered name and options of each rule: those with evidence, and all others that have defaults."""
     named = {label: rule_family(label) for label in evidence}
-    others = {name for name in ALGORITHMS.names() if not _needs_options(name)} - set(named.values())
+    others = {name for name in ALGORITHMS.names() if not ALGORITHMS[name].required} - set(named.values())
     for label in sorted({*evidence, *others}, key=rule_rank):
         yield label, named.get(label, label), evidence[label].options if label in evidence else {}
-
-
-def _needs_options(name: str) -> bool:
-    """Return whether a rule has options without a default."""
-    return any(option.is_required() for option in ALGORITHMS[name].options.model_fields.values())

@@ -81,8 +81,7 @@ def build(component: Component, *arguments: Any, **options: Any) -> Any:
     Raises:
         DoesNotApplyError: an option has no default.
     """
-    required = [name for name, field in component.options.model_fields.items() if field.is_required()]
-    if missing := [name for name in required if name not in options]:
+    if missing := [name for name in component.required if name not in options]:
         raise DoesNotApplyError(f"it needs {', '.join(missing)}")
     return component.factory(*arguments, **options)
 
