@@ -36,11 +36,13 @@ def checked_penalties(penalties: Sequence[SpikePenalty | Mapping[str, Any]] | No
 
 
 def penalty_of(penalties: Sequence[Mapping[str, Any]], spikes: Sequence[Tensor]) -> Tensor:
-    """Return the sum of the penalties of the spikes of each layer, [steps, batch, *shape]."""
+    """Return the sum of the penalties, as `checked_penalties` returns them, of the spikes of each layer, [steps, batch,
+    *shape]."""
     total = spikes[0].new_zeros(())
     for of_layer in spikes:
         n = of_layer.flatten(2).sum(0).mean(0)
-        for penalty in map(SpikePenalty.model_validate, penalties):
-            units = n.mean() if penalty.of == "population" else n
-            total = total + penalty.strength * (units - penalty.bound).clamp(min=0).pow(penalty.power).mean()
+        for penalty in penalties:
+            units = n.mean() if penalty["of"] == "population" else n
+            excess = (units - penalty["bound"]).clamp(min=0)
+            total = total + penalty["strength"] * excess.pow(penalty["power"]).mean()
     return total
