@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from types import FunctionType, MethodType
@@ -128,10 +128,9 @@ class _Counter(NamedTuple):
         """Learn the batch; return the peak and the number of the operation that reached it."""
         gc.collect()
         self.live.reset_peak()
-        windows: Iterable[range] = window_steps(self.built.rule, self.batch.steps)
-        if self.period is not None:
-            windows = until_steady(self.live, [*windows], self.period)
-        learn_batch(self.built.rule, self.batch, self.update, deliver, windows)
+        windows = window_steps(self.built.rule, self.batch.steps)
+        learnt = windows if self.period is None else until_steady(self.live, windows, self.period)
+        learn_batch(self.built.rule, self.batch, self.update, deliver, learnt)
         return self.live.peak, self.live.peak_at
 
     def streamed_peak(self) -> int:

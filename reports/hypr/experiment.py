@@ -73,7 +73,7 @@ def by_scans(network: Recurrent, x: Tensor, target: Tensor, block: int, carried:
     layer, readout, task, batch = network.layers[0], network.readouts[0], Classification(CLASSES), x.shape[1]
     size, κ, state = layer.neuron.size, readout.neuron.decay or 0.0, network.initial_state(batch)
     s, y = state.layers[0], state.y
-    ε, total = x.new_zeros(()), x.new_zeros(size, x.shape[2] + size + 1)
+    ε, total = None, x.new_zeros(size, x.shape[2] + size + 1)
     for start in range(0, len(x), block):
         steps, p, L = [], [], []
         for x_t in x[start : start + block]:
@@ -90,11 +90,10 @@ def by_scans(network: Recurrent, x: Tensor, target: Tensor, block: int, carried:
             L.append(δ @ readout.linear.weight.detach())
         A, B = (torch.stack(parts) for parts in zip(*steps, strict=True))
         maps = scanned(Linear(A, B[..., None] * torch.stack(p)[:, None, :, None]))
-        traces = maps.b
-        if ε.dim():
-            traces = traces + torch.einsum("tijbs,jbsf->tibsf", maps.A, ε)
+        traces = maps.b if ε is None else maps.b + torch.einsum("tijbs,jbsf->tibsf", maps.A, ε)
         total += torch.einsum("tbs,tbsf->sf", torch.stack(L), traces[:, -1])
-        ε = traces[-1] if carried else ε
+        if carried:
+            ε = traces[-1]
     return total
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from throughtime.records.results import Results
 from throughtime.reports.papers.claims import (
     ANYTHING,
@@ -87,7 +85,9 @@ def spikes_exceed_the_linear_level(results: Results) -> Answer:
     """
 
     def points(runs: Results) -> Values:
-        return in_common({"network - ridge": 100 * _letters_read(runs, "tutorial5") - ridge_level(True)})
+        frame = runs.select("spytorch_braille").frame
+        accuracies = by_replicate(frame[frame["rule"] == "tutorial5"], "accuracy", diverged=1 / 27)
+        return in_common({"network - ridge": 100 * accuracies - ridge_level(True)})
 
     needed = paper_scale(NEEDS_BRAILLE, lasting="for")
     return judged(results, points, Within(low=0), "points; > 0", needed, show=means)
@@ -106,11 +106,6 @@ def the_detached_penalty_would_not_matter(results: Results) -> Answer:
         return points_between(frame, {"penalised - not": ("penalised", "tutorial5")}, "accuracy", 1 / 27)
 
     return judged(results, points, Within(-2, 2), "points", paper_scale(NEEDS_BRAILLE), show=means)
-
-
-def _letters_read(runs: Results, rule: str) -> pd.Series:
-    frame = runs.select("spytorch_braille").frame
-    return by_replicate(frame[frame["rule"] == rule], "accuracy", diverged=1 / 27)
 
 
 CLAIMS = (

@@ -38,7 +38,7 @@ def learnt(name, network, batch, **options):
 
 
 def added(rule, network, batch, penalties, **options):
-    """What penalties add to the gradient of a rule."""
+    """The gradient of a rule with penalties less that without."""
     both = learnt("penalised", network, batch, rule=rule, options=options, spike_penalties=penalties)
     return [a - b for a, b in zip(both, learnt(rule, network, batch, **options), strict=True)]
 

@@ -96,9 +96,8 @@ class BrainTraceOnline:
         def reset() -> None:
             model.reset_state(batch)
             learner.reset_state(batch)
-            if (
-                question.work.does == "pp_prop"
-            ):  # ε_f / (1 − λ_f^t) up to step 1000, which the equation above does not have
+            # Up to step 1000 the library divides ε_f by 1 − λ_f^t, which the equation above does not have.
+            if question.work.does == "pp_prop":
                 learner.running_index.value = jnp.full_like(learner.running_index.value, 1000)
 
         def loss(x_t: jax.Array) -> jax.Array:
