@@ -64,9 +64,9 @@ class Component:
         """Strict model of the factory's keyword-only parameters: types, bounds and defaults."""
         function = self.factory.__init__ if inspect.isclass(self.factory) else self.factory
         parameters = inspect.signature(self.factory).parameters
-        names = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+        keywords = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
         # Annotations of other parameters may use names that are imported under TYPE_CHECKING only: they are not read.
-        written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in names}
+        written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in keywords}
         try:
             hints = typing.get_type_hints(
                 types.SimpleNamespace(__annotations__=written),
@@ -77,10 +77,9 @@ class Component:
             raise UsageError(
                 f"{self.name}: the type of an option is not imported: {error}", self.place, "import it at run time"
             ) from error
-        fields: dict[str, Any] = {}
-        for name in names:
-            default = parameters[name].default
-            fields[name] = (hints.get(name, Any), ... if default is inspect.Parameter.empty else default)
+        fields: dict[str, Any] = {
+            name: (hints.get(name, Any), ... if p.default is p.empty else p.default) for name, p in keywords.items()
+        }
         config = pydantic.ConfigDict(
             extra="forbid",
             strict=True,
