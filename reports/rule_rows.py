@@ -82,14 +82,13 @@ def section(compared: Relative, page: str) -> str:
         return f"{TITLE}\n\nBPTT is the reference of [the comparison](README.md).\n"
     if rows.empty:
         return f"{TITLE}\n\nNot run on all tasks of [the comparison](README.md).\n"
-    source = f"[Suite `{SUITE}`](README.md#over-all-tasks), {tasks} tasks, n = {n}:"
+    source = f"[{tasks} tasks, n = {n}](README.md#over-all-tasks):"
     return f"{TITLE}\n\n{source}\n\n" + "".join(f"- {_line(row)}\n" for _, row in rows.iterrows())
 
 
 def _line(row: pd.Series) -> str:
-    advantage, improvement, size, time = _numbers(row)
-    cost = f"{size} times its exact bytes, {time} times its time"
-    return f"`{row['rule']}`: {advantage} points from BPTT, better in {improvement} % of pairs of runs; {cost}."
+    advantage, _, size, time = _numbers(row)
+    return f"`{row['rule']}`: {advantage} points of accuracy, {size} times the exact bytes, {time} times the time"
 
 
 def write_pages(folder: Path) -> None:
