@@ -79,7 +79,8 @@ def mean_and_squares(x: Any, sums: Any) -> None:
     for n in range(samples):
         for i in range(features):
             s[i] += (x[n, i] - m[i]) * (x[n, i] - m[i])
-    sums[0], sums[1] = m, s
+    for i in range(features):
+        sums[0, i], sums[1, i] = m[i], s[i]
 
 
 @compiled
@@ -151,8 +152,7 @@ def by_scale_and_shift(x: Any, mean: Any, rstd: Any, δy: Any, sums: Any) -> Non
             by_w[i] += δy[n, i] * (x[n, i] - mean[i])
             by_c[i] += δy[n, i]
     for i in range(features):
-        by_w[i] *= rstd[i]
-    sums[0], sums[1] = by_w, by_c
+        sums[0, i], sums[1, i] = by_w[i] * rstd[i], by_c[i]
 
 
 @compiled

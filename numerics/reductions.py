@@ -38,7 +38,8 @@ def add_rows_up(x: Any, sum: Any) -> None:
     for n in range(rows):
         for i in range(features):
             sums[i] += x[n, i]
-    sum[:] = sums
+    for i in range(features):  # sum[:] = sums would compile the compiler's messages about shapes: 3 s
+        sum[i] = sums[i]
 
 
 @compiled
