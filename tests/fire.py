@@ -38,7 +38,7 @@ def hit(process: subprocess.Popen, dice: random.Random) -> str:
 
 def workers(runner: int) -> list[psutil.Process]:
     """The children that run a pass: each leads a group of its own."""
-    found = []
+    result = []
     try:
         family = psutil.Process(runner).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -46,17 +46,17 @@ def workers(runner: int) -> list[psutil.Process]:
     for process in family:
         try:
             if process.pid == os.getpgid(process.pid):
-                found.append(process)
+                result.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
-    return found
+    return result
 
 
 def servers(runner: int) -> list[psutil.Process]:
     """The fork server of a runner."""
-    found = []
+    result = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(runner).children():
             if any("multiprocessing.forkserver" in word for word in process.cmdline()):
-                found.append(process)
-    return found
+                result.append(process)
+    return result

@@ -91,8 +91,8 @@ def made_here(base: Path) -> list[Stored]:
 def counting(before: list[Stored], now: list[Stored]) -> list[str]:
     """Return the differences between two lists of records, apart from times and the like."""
     assert [s.record.label for s in before] == [s.record.label for s in now]
-    found = [d for one, other in zip(before, now, strict=True) for d in differences(one, other)]
-    return [f"{d.what}: {d.before} -> {d.now}" for d in found if d.counts]
+    result = [d for one, other in zip(before, now, strict=True) for d in differences(one, other)]
+    return [f"{d.what}: {d.before} -> {d.now}" for d in result if d.counts]
 
 
 def wait_for(look: Callable[[], object], seconds: float = 60) -> object:

@@ -214,7 +214,7 @@ def errors(
             rule.start(net, kind, STEPS)
         learnt = train_batch(rule, torch.tensor(x), torch.tensor(target), record)
     losses = [loss for loss in learnt if loss is not None]
-    found = record.gradients
+    result = record.gradients
     B = rule.B.detach().numpy()
     assert np.allclose(B, net.readout.linear.weight.detach()) == (feedback == "symmetric")
     expected, loss, seen = eprop_in_loops(
@@ -230,13 +230,13 @@ def errors(
         update_every=update_every or STEPS,
         scaling=scaling,
     )
-    assert len(found) == len(expected)
+    assert len(result) == len(expected)
     names = [name for name, _ in net.named_parameters()]
     of = {"loss": abs(float(torch.stack(losses).mean()) - loss) / abs(loss)}
     for k, name in enumerate(names):
         of[name] = max(
             float(np.abs(a[k].numpy() - b[name]).max() / np.abs(b[name]).max())
-            for a, b in zip(found, expected, strict=True)
+            for a, b in zip(result, expected, strict=True)
         )
     return of, seen
 

@@ -35,8 +35,8 @@ def test_the_jacobian_of_a_step(options):
             for x_t in x[:6]:
                 rule.state, (_, state) = state, network(x_t, state)
                 exact = rule._differentiated(x_t)
-                found = rule.one_layer.jacobian(x_t, rule.state, state)
-                assert error(found, exact) < 1e-13, name
+                result = rule.one_layer.jacobian(x_t, rule.state, state)
+                assert error(result, exact) < 1e-13, name
                 names.append(name)
     assert {"lif", "alif", "leaky_tanh", "cuba"} <= set(names)
 

@@ -71,16 +71,16 @@ def sums(found: Filter, λ: float, choice: str, direct: bool) -> tuple[torch.Ten
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("λ", [0.0, 0.7])
 def test_sums_over_blocks_are_those_of_the_traces_of_each_step(λ, direct, choice):
-    found, expected, of_bias, expected_of_bias = sums(Filter(λ), λ, choice, direct)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    result, expected, of_bias, expected_of_bias = sums(Filter(λ), λ, choice, direct)
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(of_bias, expected_of_bias, rtol=1e-12, atol=1e-12)
     with without_compiled_loops():
         on_tensors, *_ = sums(Filter(λ), λ, choice, direct)
-    torch.testing.assert_close(found, on_tensors, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(result, on_tensors, rtol=1e-12, atol=1e-12)
     broken = [EndsAtBlocks(λ)] if λ else []
     for twin in [*broken, *([CountsTheInputTwice(λ)] if direct else [])]:
-        found, expected, *_ = sums(twin, λ, choice, direct)
-        assert not torch.allclose(found, expected, rtol=1e-3)
+        result, expected, *_ = sums(twin, λ, choice, direct)
+        assert not torch.allclose(result, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("rule", ["sltt", "ottt", "s_tllr"])

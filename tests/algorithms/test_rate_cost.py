@@ -32,7 +32,7 @@ def test_the_gradient_is_that_of_loss_and_rate_cost(kind, loss_at):
     """Two layers, step by step: c Σ_j (f̄_j − f*)² over the neurons of both."""
     network = recurrent(lambda size: kind(size, tau=2.0), hidden=[5, 4])
     x, target = sequence()
-    found = learn(BPTT(loss_at=loss_at, rate_cost=3.0, rate_target=0.2), network, (x, target)).total()
+    result = learn(BPTT(loss_at=loss_at, rate_cost=3.0, rate_target=0.2), network, (x, target)).total()
     with seeded(11):
         state, spikes = network.initial_state(BATCH), []
     for x_t in x:
@@ -42,8 +42,8 @@ def test_the_gradient_is_that_of_loss_and_rate_cost(kind, loss_at):
     assert 0.05 < float(rate.detach().mean()) < 0.95
     added = gradient(3.0 * (rate - 0.2).square().sum(), network)
     expected = [a + b for a, b in zip(backprop(network, x, target, TASK, loss_at), added, strict=True)]
-    assert error(found, expected) < 1e-12
-    assert error(found, backprop(network, x, target, TASK, loss_at)) > 1e-3
+    assert error(result, expected) < 1e-12
+    assert error(result, backprop(network, x, target, TASK, loss_at)) > 1e-3
 
 
 def test_the_reported_loss_has_no_rate_cost():

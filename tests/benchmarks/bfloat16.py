@@ -38,8 +38,8 @@ def gradient(network: Recurrent, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient of all parameters as one vector, and the spikes."""
     shown = network.unroll(x, network.initial_state(BATCH))
     E = F.cross_entropy(shown.outputs[-1], y)
-    found = torch.autograd.grad(E, [*network.parameters()], allow_unused=True, materialize_grads=True)
-    return torch.cat([g.flatten() for g in found]), shown.spikes[0]
+    result = torch.autograd.grad(E, [*network.parameters()], allow_unused=True, materialize_grads=True)
+    return torch.cat([g.flatten() for g in result]), shown.spikes[0]
 
 
 def difference(a: Tensor, b: Tensor) -> float:

@@ -77,13 +77,13 @@ def main() -> None:
             "runner": lambda n: seconds_of(*THROUGHTIME, "run", str(minute), "--results", str(folder / f"minute{n}")),
             "plain loop": lambda _: seconds_of(sys.executable, __file__, "--plain", str(minute)),
         }
-        found: dict[str, list[float]] = {kind: [] for kind in kinds}
+        result: dict[str, list[float]] = {kind: [] for kind in kinds}
         for n in range(arguments.runs):
             for kind in kinds if n % 2 else reversed(kinds):
-                found[kind].append(kinds[kind](n))
-        for kind, seconds in found.items():
+                result[kind].append(kinds[kind](n))
+        for kind, seconds in result.items():
             row(kind, seconds)
-        ratio = statistics.median(found["runner"]) / statistics.median(found["plain loop"])
+        ratio = statistics.median(result["runner"]) / statistics.median(result["plain loop"])
         print(f"the runner adds {100 * (ratio - 1):.1f} %")
 
 

@@ -45,14 +45,14 @@ def main() -> None:
     if arguments.child:
         return print(json.dumps(measured(arguments.child[0], arguments.child[1] == "kept")))
     for name in TRAININGS:
-        found: dict[str, list[list[float]]] = {"as it is": [], "kept": []}
+        result: dict[str, list[list[float]]] = {"as it is": [], "kept": []}
         for i in range(2 * arguments.processes):
             kind = ("as it is", "kept")[(i + i // 2) % 2]  # either is first as often
             command = [sys.executable, __file__, "--child", name, kind]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found[kind].append(json.loads(done.stdout))
-            row(name, kind, found[kind][-1])
-        before, after = ([statistics.median(column) for column in zip(*found[kind], strict=True)] for kind in found)
+            result[kind].append(json.loads(done.stdout))
+            row(name, kind, result[kind][-1])
+        before, after = ([statistics.median(column) for column in zip(*result[kind], strict=True)] for kind in result)
         ratios = " ".join(f"{k / b if b else math.nan:11.3f}" for k, b in zip(after, before, strict=True))
         print(f"{name:46} {'ratio':9} {ratios}   n = {arguments.processes}", flush=True)
 

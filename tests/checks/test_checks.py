@@ -79,9 +79,9 @@ def assert_found_out(kind: str, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> 
     assert sound.verdict == "holds", sound
     for path, broken in twin.patches:
         monkeypatch.setattr(path, broken)
-    found = fact_of(kind, twin.broken, twin.fact, twin.name)
-    assert found.verdict == "fails", found
-    assert (found.value is None) == twin.raises, found  # an exception could be a slip of the twin's
+    result = fact_of(kind, twin.broken, twin.fact, twin.name)
+    assert result.verdict == "fails", result
+    assert (result.value is None) == twin.raises, result  # an exception could be a slip of the twin's
 
 
 def title(twin: Twin) -> str:
@@ -134,21 +134,21 @@ def test_a_fact_holds_up_to_its_bound(value, verdict):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_fails_and_is_null_in_json(value):
-    found = of(lambda _: Observed(value))
-    assert (found.verdict, found.note) == ("fails", f"the value found is {value}")
-    assert json.loads(json.dumps(found.row(), allow_nan=False))["value"] is None
-    assert found.shown()["found"] == str(value)
+    result = of(lambda _: Observed(value))
+    assert (result.verdict, result.note) == ("fails", f"the value found is {value}")
+    assert json.loads(json.dumps(result.row(), allow_nan=False))["value"] is None
+    assert result.shown()["found"] == str(value)
 
 
 def test_an_exception_fails_in_one_line():
-    found = of(raising(ValueError("a weight fell off\nand rolled away")))
-    assert (found.verdict, found.value, found.note) == ("fails", None, "ValueError: a weight fell off")
-    assert found.shown()["found"] == "—"
+    result = of(raising(ValueError("a weight fell off\nand rolled away")))
+    assert (result.verdict, result.value, result.note) == ("fails", None, "ValueError: a weight fell off")
+    assert result.shown()["found"] == "—"
 
 
 def test_what_does_not_apply_says_why():
-    found = of(raising(DoesNotApplyError("it has none")))
-    assert (found.verdict, found.note) == ("does not apply", "it has none")
+    result = of(raising(DoesNotApplyError("it has none")))
+    assert (result.verdict, result.note) == ("does not apply", "it has none")
 
 
 def test_neurons_to_which_a_fact_does_not_apply_are_left_out(monkeypatch):
@@ -179,8 +179,8 @@ def test_neurons_to_which_a_fact_does_not_apply_are_left_out(monkeypatch):
     ],
 )
 def test_the_worst_of_several(values, value, note):
-    found = worst(zip("abc", values, strict=False), "none")
-    assert (repr(found.value), found.note) == (repr(value), note)
+    result = worst(zip("abc", values, strict=False), "none")
+    assert (repr(result.value), result.note) == (repr(value), note)
 
 
 def test_the_worst_of_nothing_does_not_apply():
@@ -192,8 +192,8 @@ def test_the_worst_of_nothing_does_not_apply():
 def test_an_error_is_nan_wherever_a_nan_stands(order):
     sound, nan = torch.ones(2), torch.tensor([1.0, math.nan])
     pairs = [(sound, sound), (nan, sound)]
-    found, expected = zip(*(pairs[k] for k in order), strict=True)
-    assert math.isnan(tiny.error(found, expected)) and math.isnan(tiny.error(expected, found))
+    result, expected = zip(*(pairs[k] for k in order), strict=True)
+    assert math.isnan(tiny.error(result, expected)) and math.isnan(tiny.error(expected, result))
     assert math.isnan(tiny.largest([(0.0, math.nan)[k] for k in order]))
 
 
@@ -302,10 +302,10 @@ def test_a_rule_that_supports_nothing(monkeypatch):
             return "it does not feel like it"
 
     register("rules", Refuses)
-    found = told("mine")
-    assert found.pop("windows lie between 1 step and all")[0] == "holds"
-    assert found.pop("does not depend on later windows")[0] == "does not apply"
-    assert set(found.values()) == {("does not apply", "it supports no registered neuron")}
+    result = told("mine")
+    assert result.pop("windows lie between 1 step and all")[0] == "holds"
+    assert result.pop("does not depend on later windows")[0] == "does not apply"
+    assert set(result.values()) == {("does not apply", "it supports no registered neuron")}
 
 
 def test_a_rule_that_cannot_say_what_it_supports(monkeypatch):
@@ -316,10 +316,10 @@ def test_a_rule_that_cannot_say_what_it_supports(monkeypatch):
             return network.depth
 
     register("rules", Stumbles)
-    found = told("mine")
-    assert found.pop("windows lie between 1 step and all")[0] == "holds"
-    assert found.pop("does not depend on later windows")[0] == "does not apply"
-    assert set(found.values()) == {("fails", "AttributeError: 'Recurrent' object has no attribute 'depth'")}
+    result = told("mine")
+    assert result.pop("windows lie between 1 step and all")[0] == "holds"
+    assert result.pop("does not depend on later windows")[0] == "does not apply"
+    assert set(result.values()) == {("fails", "AttributeError: 'Recurrent' object has no attribute 'depth'")}
 
 
 @pytest.mark.parametrize(
@@ -406,12 +406,12 @@ NEITHER = ("compiled window = steps, with gradients", "compiled step = step, wit
 )
 def test_a_sound_neuron(neuron, unapplied, monkeypatch):
     register("neurons", neuron)
-    found = told("mine")
+    result = told("mine")
     # A layer of neurons that says nothing of `elementwise` is taken for one that mixes.
     of_mixing = {"neurons do not mix, as declared"} if "neurons" in unapplied else set()
     expected = (unapplied - {"neurons"}) | of_mixing
-    assert {fact for fact, (verdict, _) in found.items() if verdict == "does not apply"} == expected
-    assert {verdict for verdict, _ in found.values()} == {"holds", *["does not apply"][: len(expected)]}
+    assert {fact for fact, (verdict, _) in result.items() if verdict == "does not apply"} == expected
+    assert {verdict for verdict, _ in result.values()} == {"holds", *["does not apply"][: len(expected)]}
     few_neurons(monkeypatch, "lif", "mine")  # and no rule or network is blamed for it
     few_facts(monkeypatch, "rules", "every parameter", "claims truncated", "one step", "reported losses")
     few_facts(monkeypatch, "networks", "a window =", "two windows", "a step computed by its layers")
@@ -502,9 +502,9 @@ def test_check_prints_a_table_and_how_many_hold(capsys):
 
 
 def test_check_in_json(capsys):
-    code, found = rows(capsys, "lif")
-    assert code == 0 and len(found) == 15
-    assert found[0] == {
+    code, result = rows(capsys, "lif")
+    assert code == 0 and len(result) == 15
+    assert result[0] == {
         "kind": "neurons",
         "component": "lif",
         "fact": "state is [batch, size] and finite",
@@ -518,10 +518,10 @@ def test_check_in_json(capsys):
 def test_check_of_a_broken_plugin(monkeypatch, capsys):
     few_neurons(monkeypatch, "lif")
     few_facts(monkeypatch, "rules", "windows lie", "claims exact: gradient", "1 − cosine", "one step")
-    code, found = rows(capsys, "ascends", "divides-by-zero", "--plugin", BROKEN)
+    code, result = rows(capsys, "ascends", "divides-by-zero", "--plugin", BROKEN)
     assert code == 1
     failed = {
-        (row["component"], row["fact"]): (row["value"], row["note"]) for row in found if row["verdict"] == "fails"
+        (row["component"], row["fact"]): (row["value"], row["note"]) for row in result if row["verdict"] == "fails"
     }
     value, note = failed["ascends", "claims exact: gradient = BPTT's"]
     assert value == pytest.approx(2) and note.endswith("the worst of 3")

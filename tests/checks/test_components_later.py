@@ -214,15 +214,15 @@ def test_the_fact_finds_the_fault(kind, twin, monkeypatch):
 )
 def test_every_fact_has_a_twin(kind, sound, twins, others):
     """Here or in the file of its kind; the others are in tests of their own below."""
-    found = {twin.fact for twin in twins} | {twin.fact for of_kind, twin in TWINS if of_kind == kind}
-    assert names_of_facts(kind, sound) == found | others
+    result = {twin.fact for twin in twins} | {twin.fact for of_kind, twin in TWINS if of_kind == kind}
+    assert names_of_facts(kind, sound) == result | others
 
 
 def test_an_input_that_is_the_label_gets_a_warning():
     fact = LABELS
     assert fact_of("datasets", Data, fact).verdict == "holds"
-    found = fact_of("datasets", WritesTheLabelIntoAnInput, fact)
-    assert found.verdict == "warns" and found.note.startswith("input 1")
+    result = fact_of("datasets", WritesTheLabelIntoAnInput, fact)
+    assert result.verdict == "warns" and result.note.startswith("input 1")
 
 
 class UsesTheDefaultType(BPTT):

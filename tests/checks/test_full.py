@@ -73,9 +73,9 @@ class FastInEvaluation(Recurrent):
 
 def test_a_network_that_is_wrong_in_evaluation():
     component = Component("networks", "twin", FastInEvaluation, "tests", Display("twin"))
-    found = {fact.name: evaluate(fact, component).verdict for fact in facts(component)}
-    assert found.pop("evaluation after training: a window = its steps") == "fails"
-    assert set(found.values()) <= {"holds", "does not apply"}
+    result = {fact.name: evaluate(fact, component).verdict for fact in facts(component)}
+    assert result.pop("evaluation after training: a window = its steps") == "fails"
+    assert set(result.values()) <= {"holds", "does not apply"}
 
 
 class Leaks(Digits):

@@ -344,11 +344,11 @@ def test_the_fact_finds_the_fault(twin, monkeypatch):
 
 
 def test_a_layer_that_says_that_it_mixes_is_believed():
-    found = fact_of("neurons", SaysSo, MIX)
-    assert (found.verdict, found.note) == ("does not apply", "it says that neurons depend on each other")
+    result = fact_of("neurons", SaysSo, MIX)
+    assert (result.verdict, result.note) == ("does not apply", "it says that neurons depend on each other")
 
 
 @pytest.mark.parametrize("fact", [KERNEL, SINGLE])
 def test_a_kernel_is_not_asked_of_a_neuron_without_one(fact):
-    found = fact_of("neurons", Soft, fact)
-    assert (found.verdict, found.note) == ("does not apply", "it has none")
+    result = fact_of("neurons", Soft, fact)
+    assert (result.verdict, result.note) == ("does not apply", "it has none")

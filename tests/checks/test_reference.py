@@ -118,6 +118,6 @@ def test_the_spread_of_the_feedback_is_an_option():
 
 def test_a_readout_that_is_drawn_wider_is_found():
     component = dataclasses.replace(REGISTRIES["networks"]["recurrent"], factory=WiderReadout)
-    found = evaluate(facts(component)[-1], component)
-    assert found.verdict == "fails" and "readout" in found.note
+    result = evaluate(facts(component)[-1], component)
+    assert result.verdict == "fails" and "readout" in result.note
     assert set(DRAWS) >= {("networks", "recurrent")}

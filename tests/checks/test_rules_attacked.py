@@ -384,9 +384,9 @@ def test_the_mean_of_uoro_over_all_draws_is_bptts_gradient(uoro, monkeypatch):
     monkeypatch.setattr(torch, "randint", lambda high, size: next(drawn).view(size))
     for loss_at in ("end", "every"):
         drawn = iter((*signs, signs[0]))
-        found = learn(uoro(loss_at=loss_at), network, (x, target), task).total()
+        result = learn(uoro(loss_at=loss_at), network, (x, target), task).total()
         exact = backprop(network, x, target, task, loss_at)
-        assert max(map(error, zip(found), zip(exact))) < 1e-9, loss_at
+        assert max(map(error, zip(result), zip(exact))) < 1e-9, loss_at
         cut = learn(TruncatedBPTT(window=1, loss_at=loss_at), network, (x, target), task).total()
         assert error(cut[:3], exact[:3]) > 0.01, "credit through time matters here"
 
@@ -401,5 +401,5 @@ def test_every_fact_has_a_twin():
 
 
 def test_the_ratio_of_the_norms_is_shown():
-    found = fact_of("rules", EProp, APPROXIMATE)
-    assert found.verdict == "holds" and "of BPTT's" in found.note
+    result = fact_of("rules", EProp, APPROXIMATE)
+    assert result.verdict == "holds" and "of BPTT's" in result.note

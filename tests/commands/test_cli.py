@@ -158,9 +158,9 @@ def test_ls_of_one_kind(kind, capsys):
 
 def test_ls_shows_a_plugins_components_with_its_path(capsys):
     rows = json.loads(printed(capsys, "ls", *with_plugins(), "--json"))
-    found = {row["name"]: (row["kind"], row["origin"]) for row in rows if row["origin"] != "throughtime"}
+    result = {row["name"]: (row["kind"], row["origin"]) for row in rows if row["origin"] != "throughtime"}
     kinds = {"summed_tbptt": "rules", "alpha_synapse": "neurons", "recall": "datasets"}
-    assert found == {name: (kind, str(PLUGINS[name])) for name, kind in kinds.items()}
+    assert result == {name: (kind, str(PLUGINS[name])) for name, kind in kinds.items()}
 
 
 # --- plan

@@ -172,9 +172,9 @@ def test_a_component_is_listed_with_its_options(capsys, tmp_path):
     plugin = tmp_path / "described.py"
     plugin.write_text(OPTIONS)
     assert main(["ls", "described", "--plugin", str(plugin), "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert (found["kind"], found["summary"], found["place"]) == ("neurons", "A neuron.", f"{plugin}:12")
-    assert [tuple(option.values()) for option in found["options"]] == [
+    (result,) = json.loads(capsys.readouterr().out)
+    assert (result["kind"], result["summary"], result["place"]) == ("neurons", "A neuron.", f"{plugin}:12")
+    assert [tuple(option.values()) for option in result["options"]] == [
         ("tau", "int > 0", "required", "time constant, in steps."),
         ("mode", '"end" | "every"', '"end"', "`end` or `every`."),
         ("bounds", "list of float | null", "null", "see the source: all of it."),
@@ -195,9 +195,9 @@ def test_every_option_of_the_package_has_a_type_and_a_meaning(kind):
 
 def test_a_suite_is_listed_with_its_size_at_each_scale(capsys):
     assert main(["ls", "quick", "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert [row["scale"] for row in found["options"]] == ["tiny", "laptop", "paper"]
-    assert all(row["runs"] > row["cells"] > 1 for row in found["options"])
+    (result,) = json.loads(capsys.readouterr().out)
+    assert [row["scale"] for row in result["options"]] == ["tiny", "laptop", "paper"]
+    assert all(row["runs"] > row["cells"] > 1 for row in result["options"])
 
 
 def test_version_and_completion(capsys, monkeypatch):

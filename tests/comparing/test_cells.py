@@ -22,9 +22,9 @@ def changed(spec: RunSpec, kind: str, label: str | None = None, **options) -> Ru
 
 
 def pair(one: RunSpec, other: RunSpec):
-    (found,), lost, new = matched(cells_of([record(one)]), cells_of([record(other)]))
+    (result,), lost, new = matched(cells_of([record(one)]), cells_of([record(other)]))
     assert not lost and not new
-    return found
+    return result
 
 
 def test_ids_suites_and_labels_do_not_matter():
@@ -60,8 +60,8 @@ def test_an_option_that_one_side_lacks_is_no_conflict():
 def test_other_data_are_a_conflict():
     spec = run_spec("fptt lif digits")
     sides = [cells_of([record(spec, dataset_sha256=digest)]) for digest in ("a" * 64, "b" * 64)]
-    (found,), _, _ = matched(*sides)
-    assert [c.key for c in found.conflicts()] == ["data"]
+    (result,), _, _ = matched(*sides)
+    assert [c.key for c in result.conflicts()] == ["data"]
 
 
 def test_cells_of_one_side_alone():
@@ -89,8 +89,8 @@ def test_changed_versions_are_named():
     spec = run_spec("fptt lif digits")
     one = record(spec, code={"rule": "aaa", "harness": "h", "commit": "1"}, versions={"torch": "2.4"})
     other = record(spec, code={"rule": "bbb", "harness": "h", "commit": "2"}, versions={"torch": "2.5"})
-    (found,), _, _ = matched(cells_of([one]), cells_of([other]))
-    assert found.changed() == {"rule fptt": ("aaa", "bbb"), "torch": ("2.4", "2.5")}
+    (result,), _, _ = matched(cells_of([one]), cells_of([other]))
+    assert result.changed() == {"rule fptt": ("aaa", "bbb"), "torch": ("2.4", "2.5")}
 
 
 def test_the_bptt_of_a_cell_has_the_same_surroundings():

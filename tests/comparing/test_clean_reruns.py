@@ -39,11 +39,11 @@ def sweep(random: np.random.Generator) -> list[Record]:
 def alarms(reruns: int, gates: Gates) -> float:
     """The share of reruns that fail."""
     random = np.random.default_rng(1)
-    found = 0
+    result = 0
     for _ in range(reruns):
         base, new = (Side(name, sweep(random), []) for name in ("base", "new"))
-        found += compare_sides(base, new, gates).exit_code == REGRESSED
-    return found / reruns
+        result += compare_sides(base, new, gates).exit_code == REGRESSED
+    return result / reruns
 
 
 def without_a_test(folder: Path) -> Gates:

@@ -119,10 +119,10 @@ def test_a_command_of_any_record_is_read_or_replaced(comparison, made_by, begins
 
 
 def test_json_has_every_row(comparison):
-    found = json.loads(as_json(comparison))
-    assert found["exit_code"] == 1 and found["counts"] == comparison.counts
-    assert len(found["rows"]) == len(comparison.rows) and {"verdict", "base", "low", "why"} <= set(found["rows"][0])
-    assert found["rerun"] == comparison.rerun() and found["ungated"] == ["firing_rate"]
+    result = json.loads(as_json(comparison))
+    assert result["exit_code"] == 1 and result["counts"] == comparison.counts
+    assert len(result["rows"]) == len(comparison.rows) and {"verdict", "base", "low", "why"} <= set(result["rows"][0])
+    assert result["rerun"] == comparison.rerun() and result["ungated"] == ["firing_rate"]
 
 
 @pytest.mark.parametrize(

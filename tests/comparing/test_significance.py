@@ -92,8 +92,8 @@ def coverage(n: int, spread: float, repeats: int, interval=difference) -> float:
     random = np.random.default_rng(n)
     hits = 0
     for _ in range(repeats):
-        found = interval(random.normal(0, 1, n).tolist(), random.normal(3, spread, n).tolist())
-        hits += found.low <= 3 <= found.high
+        result = interval(random.normal(0, 1, n).tolist(), random.normal(3, spread, n).tolist())
+        hits += result.low <= 3 <= result.high
     return hits / repeats
 
 
@@ -111,13 +111,13 @@ def false_alarms(m: int, n: int, repeats: int, correct=holm) -> float:
 def power(drop: float, spread: float, n: int, m: int, repeats: int) -> float:
     """Return how often a drop in one of m cells is found (significant, above one point), the others unchanged."""
     random = np.random.default_rng(n)
-    found = 0
+    result = 0
     for _ in range(repeats):
         base, new = random.normal(0.9, spread, (2, n)).tolist()
         new = [value - drop for value in new]
         others = [permutation_p(*random.normal(0.9, spread, (2, n)).tolist()) for _ in range(m - 1)]
-        found += holm([permutation_p(base, new), *others])[0] <= 0.01 and difference(base, new).mean < -0.01
-    return found / repeats
+        result += holm([permutation_p(base, new), *others])[0] <= 0.01 and difference(base, new).mean < -0.01
+    return result / repeats
 
 
 def test_an_interval_covers_the_true_difference_quickly():
@@ -126,9 +126,9 @@ def test_an_interval_covers_the_true_difference_quickly():
 
 def test_a_normal_interval_would_not_cover_it():
     def too_short(base, new):
-        found = difference(base, new)
+        result = difference(base, new)
         half = 1.96 * math.sqrt(np.var(base, ddof=1) / len(base) + np.var(new, ddof=1) / len(new))
-        return found._replace(low=found.mean - half, high=found.mean + half)
+        return result._replace(low=result.mean - half, high=result.mean + half)
 
     assert coverage(3, 1.0, 1500, too_short) < 0.92
 
@@ -153,6 +153,6 @@ def test_false_alarms_are_below_1_percent_and_without_correction_they_are_not():
 @pytest.mark.slow
 @pytest.mark.parametrize("spread, least", [(0.005, 0.99), (0.01, 0.74), (0.015, 0.33)])
 def test_power_for_a_drop_of_three_points_at_n_5(spread, least):
-    found = power(0.03, spread, n=5, m=1, repeats=2000)
-    assert found >= least, found
+    result = power(0.03, spread, n=5, m=1, repeats=2000)
+    assert result >= least, result
     assert power(0.03, spread, n=5, m=2, repeats=50) == 0, "two cells need n = 6"

@@ -78,13 +78,13 @@ def verdicts(comparison, metric):
     ],
 )
 def test_values_under_a_gate(judged, gate, metric, base, new, verdict, severity, code):
-    found = judged(runs(metric, *base), runs(metric, *new), gate)
-    assert verdicts(found, metric) == [(verdict, severity)] and found.exit_code == code
+    result = judged(runs(metric, *base), runs(metric, *new), gate)
+    assert verdicts(result, metric) == [(verdict, severity)] and result.exit_code == code
 
 
 def test_too_few_replicates_name_how_many_would_decide(judged):
-    found = judged(runs("accuracy", 0.9, 0.91, 0.9), runs("accuracy", 0.5, 0.52, 0.51), ACCURACY)
-    (row,) = [row for row in found.rows if row.metric == "accuracy"]
+    result = judged(runs("accuracy", 0.9, 0.91, 0.9), runs("accuracy", 0.5, 0.52, 0.51), ACCURACY)
+    (row,) = [row for row in result.rows if row.metric == "accuracy"]
     assert row.reason == "n = 3 and 3 cannot reach p = 0.01; 5 replicates a side can" and row.p == pytest.approx(0.1)
     cells = [f"{rule} lif digits" for rule in ("bptt", "fptt", "eprop")]
     base = [run for cell in cells for run in runs("accuracy", 0.9, 0.91, 0.92, 0.93, 0.94, cell=cell)]
@@ -119,8 +119,8 @@ def test_runs_that_fail_or_are_not_there(judged):
         "same": (failed, failed, 0),
     }
     for verdict, (base, new, code) in expected.items():
-        found = judged(base, new, LOSS)
-        assert verdicts(found, "status") == [(verdict, "fail" if code else "")] and found.exit_code == code
+        result = judged(base, new, LOSS)
+        assert verdicts(result, "status") == [(verdict, "fail" if code else "")] and result.exit_code == code
     assert verdicts(judged(ok, skipped, LOSS), "status") == [("lost", "fail")]
     assert verdicts(judged(skipped, ok, LOSS), "status") == [("new", "")]
     assert verdicts(judged([*ok, *other], ok, LOSS), "status") == [("lost", "fail"), ("same", "")]
@@ -132,9 +132,9 @@ def test_a_metric_that_is_gone_is_lost(judged):
     both = {"loss": measure(1.0, "1"), "accuracy": measure(0.5, "fraction")}
     gone = {"loss": measure(1.0, "1"), "accuracy": measure(None, "fraction", "no labels")}
     spec = run_spec("fptt lif digits")
-    found = judged([record(spec, measures=both)], [record(spec, measures=gone)], ACCURACY)
-    (row,) = [row for row in found.rows if row.metric == "accuracy"]
-    assert (row.verdict, row.severity, row.reason) == ("lost", "fail", "new: no labels") and found.exit_code == 1
+    result = judged([record(spec, measures=both)], [record(spec, measures=gone)], ACCURACY)
+    (row,) = [row for row in result.rows if row.metric == "accuracy"]
+    assert (row.verdict, row.severity, row.reason) == ("lost", "fail", "new: no labels") and result.exit_code == 1
     assert verdicts(judged([record(spec, measures=gone)], [record(spec, measures=both)], ACCURACY), "accuracy") == [
         ("new", "")
     ]
@@ -149,16 +149,16 @@ def test_other_seeds_leave_only_tests_and_costs(judged):
         measures = {"loss": measure(1.0 + seed, "1"), "peak_live_bytes": measure(8, "byte")}
         return [record(run_spec("fptt lif digits").model_copy(update={"seed": seed}), measures=measures)]
 
-    found = judged(seeded(1), seeded(2), LOSS, EXACT)
-    assert verdicts(found, "loss") == [("not comparable", "")] and found.exit_code == 2
-    assert verdicts(found, "peak_live_bytes") == [("same", "")]
-    assert [row.reason for row in found.rows if row.metric == "loss"] == ["seed: 1 → 2"]
+    result = judged(seeded(1), seeded(2), LOSS, EXACT)
+    assert verdicts(result, "loss") == [("not comparable", "")] and result.exit_code == 2
+    assert verdicts(result, "peak_live_bytes") == [("same", "")]
+    assert [row.reason for row in result.rows if row.metric == "loss"] == ["seed: 1 → 2"]
 
 
 def test_other_options_are_not_comparable(judged):
     spec = run_spec("fptt lif digits")
-    found = judged([record(spec)], [record(changed(spec, "dataset", steps=7))], LOSS)
-    assert found.exit_code == 2 and found.rows[0].reason == "dataset.steps: 28 → 7"
+    result = judged([record(spec)], [record(changed(spec, "dataset", steps=7))], LOSS)
+    assert result.exit_code == 2 and result.rows[0].reason == "dataset.steps: 28 → 7"
 
 
 def test_times_need_one_machine(judged):
@@ -193,8 +193,8 @@ def timed(rule, *samples, contended=False):
 def test_ratios_to_bptt(judged, new, verdict, severity):
     # The machine of the new side is twice as slow: BPTT 1 → 2, FPTT 1 → 2 is the same ratio.
     base = [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 1.0, 1.01, 0.99)]
-    found = judged(base, [timed("bptt", 2.0, 2.02, 1.98), timed("fptt", *new)], TIME)
-    assert [(r.verdict, r.severity) for r in found.rows if r.metric == "wall_time" and r.gate] == [(verdict, severity)]
+    result = judged(base, [timed("bptt", 2.0, 2.02, 1.98), timed("fptt", *new)], TIME)
+    assert [(r.verdict, r.severity) for r in result.rows if r.metric == "wall_time" and r.gate] == [(verdict, severity)]
     busy = [timed("bptt", 2.0, 2.02, 1.98), timed("fptt", *new, contended=True)]
     expected = "same" if verdict == "same" else "unclear"
     assert [r.verdict for r in judged(base, busy, TIME).rows if r.metric == "wall_time" and r.gate] == [expected]
@@ -203,26 +203,26 @@ def test_ratios_to_bptt(judged, new, verdict, severity):
 def test_the_spread_of_bptts_repeats_is_part_of_the_interval(judged):
     """FPTT's repeats agree and BPTT's do not: its time, and so the ratio, is hardly known."""
     base = [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 1.0, 1.01, 0.99)]
-    found = judged(base, [timed("bptt", 1.5, 2.0, 2.6), timed("fptt", 2.5, 2.52, 2.48)], TIME)
-    (row,) = [r for r in found.rows if r.metric == "wall_time" and r.gate]
+    result = judged(base, [timed("bptt", 1.5, 2.0, 2.6), timed("fptt", 2.5, 2.52, 2.48)], TIME)
+    (row,) = [r for r in result.rows if r.metric == "wall_time" and r.gate]
     assert row.verdict == "unclear" and row.difference == pytest.approx(0.25) and row.low < 0 < row.high
 
 
 def test_the_change_of_a_ratio_is_relative(judged):
     """FPTT takes 4 and then 4.8 times as long as BPTT: 20 % more."""
     base = [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 4.0, 4.04, 3.96)]
-    found = judged(base, [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 4.8, 4.84, 4.76)], TIME)
-    (row,) = [r for r in found.rows if r.metric == "wall_time" and r.gate]
+    result = judged(base, [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 4.8, 4.84, 4.76)], TIME)
+    (row,) = [r for r in result.rows if r.metric == "wall_time" and r.gate]
     assert (row.verdict, row.severity, row.difference) == ("worse", "warn", pytest.approx(0.2))
 
 
 def test_a_ratio_needs_bptt(judged):
     base, new = [timed("fptt", 1.0, 1.0)], [timed("fptt", 1.0, 1.0)]
-    found = judged(base, new, TIME)
-    assert verdicts(found, "wall_time") == [("not comparable", "")] and found.exit_code == 2
+    result = judged(base, new, TIME)
+    assert verdicts(result, "wall_time") == [("not comparable", "")] and result.exit_code == 2
     # Nobody wrote throughtime's own gates for this sweep, so that they ask for no run of BPTT.
-    found = compare_sides(Side("base", base, []), Side("new", new, []), Gates.load())
-    assert verdicts(found, "wall_time") == [("same", "")] and found.exit_code == 0
+    result = compare_sides(Side("base", base, []), Side("new", new, []), Gates.load())
+    assert verdicts(result, "wall_time") == [("same", "")] and result.exit_code == 0
 
 
 def peaks(*values, **fields):
@@ -239,14 +239,14 @@ def test_a_cost_of_nothing_has_no_ratio(judged):
 
 def test_a_busy_machine_does_not_excuse_a_peak_of_memory(judged):
     gate = TIME.replace("wall_time", "peak_process_bytes")
-    found = judged(peaks(100.0, 100.0), peaks(100.0, 300.0, contended=True), gate)
-    assert ("worse", "fail") in verdicts(found, "peak_process_bytes")
+    result = judged(peaks(100.0, 100.0), peaks(100.0, 300.0, contended=True), gate)
+    assert ("worse", "fail") in verdicts(result, "peak_process_bytes")
 
 
 def test_without_a_gate_a_metric_is_listed_and_judges_nothing(judged):
-    found = judged(runs("accuracy", 0.5), runs("accuracy", 0.1), LOSS)
-    assert found.ungated == ["accuracy"] and found.exit_code == 0
-    assert verdicts(found, "accuracy") == [("unclear", "")] and found.counts == {"same": 1}
+    result = judged(runs("accuracy", 0.5), runs("accuracy", 0.1), LOSS)
+    assert result.ungated == ["accuracy"] and result.exit_code == 0
+    assert verdicts(result, "accuracy") == [("unclear", "")] and result.counts == {"same": 1}
 
 
 def test_nothing_in_common_is_not_comparable(judged):
@@ -284,11 +284,13 @@ def test_all_cells_at_once(judged, changes, verdict, severity, code):
     other = runs("loss", 1.0, 1.1, 1.2, 1.3, 1.4), runs("loss", 1.0, 1.2, 1.1, 1.4, 1.3)
     test = LOSS.replace("tolerance", "test").replace("neither", "lower")
     base, new = cells(*[0.0] * len(changes)), cells(*changes)
-    found = judged([*base, *other[0]], [*new, *other[1]], OVER_CELLS, OWN, test)
-    own = [(row.verdict, row.severity) for row in found.rows if row.metric == "accuracy" and row.compare == "tolerance"]
+    result = judged([*base, *other[0]], [*new, *other[1]], OVER_CELLS, OWN, test)
+    own = [
+        (row.verdict, row.severity) for row in result.rows if row.metric == "accuracy" and row.compare == "tolerance"
+    ]
     assert own == [("same", "")] * len(changes)
-    (row,) = [row for row in found.rows if row.compare == "cells"]
-    assert (row.verdict, row.severity, found.exit_code) == (verdict, severity, code)
+    (row,) = [row for row in result.rows if row.compare == "cells"]
+    assert (row.verdict, row.severity, result.exit_code) == (verdict, severity, code)
     assert row.label == f"all {len(changes)} cells" and row.n_new == len(changes)
     assert row.difference == pytest.approx(sum(changes) / len(changes))
 
@@ -314,5 +316,5 @@ QUIET, OTHER = {"processor": "A", "cores": 2}, {"processor": "B", "cores": 8}
 )
 def test_times_in_turns_with_bptt_need_a_quiet_machine_and_no_other(judged, new, busy, verdict, severity, code):
     base = runs("time_over_bptt", 1.0, machine=QUIET, contended=False)
-    found = judged(base, runs("time_over_bptt", new, machine=OTHER, contended=busy), IN_TURNS)
-    assert verdicts(found, "time_over_bptt") == [(verdict, severity)] and found.exit_code == code
+    result = judged(base, runs("time_over_bptt", new, machine=OTHER, contended=busy), IN_TURNS)
+    assert verdicts(result, "time_over_bptt") == [(verdict, severity)] and result.exit_code == code

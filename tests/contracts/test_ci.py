@@ -87,21 +87,21 @@ def test_the_workflow_does_what_ci_run_does():
 
 def insecurities(workflow: dict) -> list[str]:
     """Faults of a workflow through which the code of a pull request, or of an action, could gain rights."""
-    found = [] if "permissions" in workflow else ["the default permissions of the repository"]
-    found += [f"all jobs have {name}" for name, right in workflow.get("permissions", {}).items() if right == "write"]
+    result = [] if "permissions" in workflow else ["the default permissions of the repository"]
+    result += [f"all jobs have {name}" for name, right in workflow.get("permissions", {}).items() if right == "write"]
     for name, job in workflow["jobs"].items():
         steps, actions = job["steps"], [step["uses"] for step in job["steps"] if "uses" in step]
-        found += [f"{name}: {action} is not pinned by digest" for action in actions if not PINNED.fullmatch(action)]
+        result += [f"{name}: {action} is not pinned by digest" for action in actions if not PINNED.fullmatch(action)]
         for step in steps:
             options = step.get("with", {})
             checkout = step.get("uses", "").startswith("actions/checkout@")
             if checkout and options.get("persist-credentials") is not False:
-                found.append(f"{name}: the checkout keeps its token")
+                result.append(f"{name}: the checkout keeps its token")
             code_of_base = options.get("ref") == "${{ github.event.pull_request.base.sha }}"
             if checkout and "write" in job.get("permissions", {}).values() and not code_of_base:
-                found.append(f"{name}: may write, and checks out the pull request")
-            found += [f"{name}: an expression in a script"] * ("${{" in step.get("run", ""))
-    return found
+                result.append(f"{name}: may write, and checks out the pull request")
+            result += [f"{name}: an expression in a script"] * ("${{" in step.get("run", ""))
+    return result
 
 
 def test_no_code_of_a_pull_request_runs_with_a_right_to_write():

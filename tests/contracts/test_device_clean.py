@@ -162,8 +162,8 @@ CELLS = [
 
 
 def test_every_rule_and_neuron():
-    found = {(rule, neuron): fault(rule, neuron=neuron) for rule, neuron in CELLS}
-    assert {cell: message for cell, message in found.items() if message} == {}
+    result = {(rule, neuron): fault(rule, neuron=neuron) for rule, neuron in CELLS}
+    assert {cell: message for cell, message in result.items() if message} == {}
 
 
 def test_every_readout():
@@ -176,15 +176,15 @@ def test_every_readout():
 
 def test_every_network():
     names = [name for name in NETWORKS.names() if name != "nir"]  # its neurons are those of a file, and no LTC
-    found = {network: fault("fptt, code", neuron="ltc", network=network) for network in names}
-    found |= {"classes": fault("bptt", neuron="ltc", task=Classification(OUTPUTS))}
-    assert {cell: message for cell, message in found.items() if message} == {}
+    result = {network: fault("fptt, code", neuron="ltc", network=network) for network in names}
+    result |= {"classes": fault("bptt", neuron="ltc", task=Classification(OUTPUTS))}
+    assert {cell: message for cell, message in result.items() if message} == {}
 
 
 def test_every_rule_with_products_in_bfloat16():
     neurons = {rule: "lif" if "ltc" not in SUPPORTED.get(kind, ["ltc"]) else "ltc" for rule, (kind, _) in RULES.items()}
-    found = {rule: fault(rule, neuron=neuron, precision="bfloat16") for rule, neuron in neurons.items()}
-    assert {rule: message for rule, message in found.items() if message} == {}
+    result = {rule: fault(rule, neuron=neuron, precision="bfloat16") for rule, neuron in neurons.items()}
+    assert {rule: message for rule, message in result.items() if message} == {}
 
 
 class Careless(BPTT):

@@ -74,8 +74,8 @@ def test_summed_tbptt_is_autograd_with_the_state_cut_between_windows():
         if t in (4, 9, STEPS - 1):
             losses.append(Classification(CLASSES).loss(step.output, target))
     expected = torch.autograd.grad(sum(losses) / 3, list(net.parameters()))
-    (found,) = learn(ALGORITHMS["summed_tbptt"].factory(), net, (x, target)).gradients
-    for a, b in zip(found, expected, strict=True):
+    (result,) = learn(ALGORITHMS["summed_tbptt"].factory(), net, (x, target)).gradients
+    for a, b in zip(result, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
 

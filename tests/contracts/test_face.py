@@ -144,12 +144,12 @@ def test_the_network_of_a_run_reproduces_its_metrics(finished):
     record = results.record("fptt lif digits #0")
     dataset = tt.build_dataset("digits", steps=8)
     seed = stream(record.spec.seed, "evaluation", record.spec.replicate)
-    found = {
+    result = {
         which: tt.evaluate(tt.load_network(results, record.id, which), dataset, "test", seed).metrics["accuracy"]
         for which in ("final", "best_validation")
     }
-    assert found["final"] == record.measures["accuracy"].value
-    assert found["best_validation"] == record.measures["accuracy_best_validation"].value
+    assert result["final"] == record.measures["accuracy"].value
+    assert result["best_validation"] == record.measures["accuracy_best_validation"].value
     weights = torch.load(results.run_folder(record.id) / "weights.pt", weights_only=True)
     assert weights.keys() == {"final", "best_validation"}
 
@@ -222,5 +222,5 @@ def test_changes_of_a_suite_are_a_mapping(tmp_path):
 
 
 def test_check_gives_a_row_a_fact():
-    found = tt.check("digits")
-    assert set(found["verdict"]) <= {"holds", "does not apply"} and len(found) > 3
+    result = tt.check("digits")
+    assert set(result["verdict"]) <= {"holds", "does not apply"} and len(result) > 3

@@ -20,8 +20,8 @@ def folded(source: str) -> set[str]:
 
 def test_no_identifier_is_folded():
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-    found = {str(path.relative_to(ROOT)): folded(path.read_text(encoding="utf-8")) for path in paths}
-    assert len(paths) > 200 and {path: names for path, names in found.items() if names} == {}
+    result = {str(path.relative_to(ROOT)): folded(path.read_text(encoding="utf-8")) for path in paths}
+    assert len(paths) > 200 and {path: names for path, names in result.items() if names} == {}
 
 
 def test_a_folded_identifier_is_found_wherever_it_stands():

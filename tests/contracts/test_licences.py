@@ -19,18 +19,18 @@ READERS_OF_EVENTS = {
 
 def imports_of_tonic(source: str) -> list[str]:
     """Return the functions of a source that import tonic; an empty name stands for an import outside of functions."""
-    found = []
+    result = []
 
     def visit(node: ast.AST, function: str) -> None:
         function = node.name if isinstance(node, ast.FunctionDef) else function
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        found.extend(function for name in names if name.partition(".")[0] == "tonic")
+        result.extend(function for name in names if name.partition(".")[0] == "tonic")
         for child in ast.iter_child_nodes(node):
             visit(child, function)
 
     visit(ast.parse(source), "")
-    return found
+    return result
 
 
 def test_only_readers_of_event_files_import_tonic():

@@ -11,8 +11,8 @@ def test_renamed_modules_are_gone_and_the_new_ones_exist():
     for old, new in renamed.AFTER_0_1_0.items():
         assert importlib.util.find_spec(f"throughtime.{new}"), new
         parent = f"throughtime.{old}".rpartition(".")[0]
-        found = importlib.util.find_spec(f"throughtime.{old}") if _is_importable(parent) else None
-        assert found is None or found.submodule_search_locations, f"{old} is a module again"
+        result = importlib.util.find_spec(f"throughtime.{old}") if _is_importable(parent) else None
+        assert result is None or result.submodule_search_locations, f"{old} is a module again"
 
 
 def _is_importable(name: str) -> bool:

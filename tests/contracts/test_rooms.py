@@ -49,8 +49,8 @@ def test_every_module_has_a_place():
 
 
 def test_imports_go_one_way():
-    found = {str(path.relative_to(ROOT)): upward(parts[0], path.read_text("utf-8")) for parts, path in FILES}
-    assert {path: rooms for path, rooms in found.items() if rooms} == {}
+    result = {str(path.relative_to(ROOT)): upward(parts[0], path.read_text("utf-8")) for parts, path in FILES}
+    assert {path: rooms for path, rooms in result.items() if rooms} == {}
 
 
 def test_an_import_that_goes_up_is_found():

@@ -18,9 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def code(page: str, language: str) -> str:
     """Return the first block of code of a page."""
-    found = re.search(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert found
-    return found[1]
+    result = re.search(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert result
+    return result[1]
 
 
 def test_the_suite_of_the_tutorial_plans(tmp_path, capsys):

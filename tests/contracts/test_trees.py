@@ -107,9 +107,9 @@ def test_exact_bytes_count_every_part_of_the_target(dataset):
 @pytest.mark.parametrize("dataset", METRICS)
 def test_the_memory_pass_warms_up_on_two_sequences(dataset):
     run = spec("tbptt", dataset, {"window": 5})
-    found = process_growth.growth_measures(run, build(run))
+    result = process_growth.growth_measures(run, build(run))
     inputs = 88 if dataset == "chords" else 4
-    assert found["peak_process_bytes"].value >= 0 and found["input_bytes"].value == 12 * 16 * inputs * 4
+    assert result["peak_process_bytes"].value >= 0 and result["input_bytes"].value == 12 * 16 * inputs * 4
 
 
 def test_bptt_of_two_heads_is_autograd_of_the_sum_of_their_losses():
@@ -129,10 +129,10 @@ def test_metrics_by_hand():
     meter = DATASETS["chords"].factory().task.meter()
     meter.update(torch.tensor([[1.0, -1.0, 1.0]]), torch.tensor([[1.0, 1.0, 0.0]]))  # one right, one missed, one extra
     meter.update(torch.tensor([[-1.0, -1.0, 1.0]]), torch.tensor([[0.0, 0.0, 1.0]]))  # one right
-    found = meter.compute()
-    assert found["frame_accuracy"] == 2 / 4, "of all pairs together: a mean of the rows' would be 2/3"
+    result = meter.compute()
+    assert result["frame_accuracy"] == 2 / 4, "of all pairs together: a mean of the rows' would be 2/3"
     right, wrong = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
-    assert found["nll"] == pytest.approx((4 * right + 2 * wrong) / 2)
+    assert result["nll"] == pytest.approx((4 * right + 2 * wrong) / 2)
 
 
 def test_the_metric_of_a_list_is_over_its_sequences():

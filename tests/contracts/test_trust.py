@@ -18,29 +18,29 @@ PICKLERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudp
 
 def faults(source: str) -> list[str]:
     """Statements of a source that could run code read from disk as data."""
-    found = []
+    result = []
     for node in ast.walk(ast.parse(source)):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        found += [f"imports {module}" for module in modules if module.partition(".")[0] in PICKLERS]
+        result += [f"imports {module}" for module in modules if module.partition(".")[0] in PICKLERS]
         if not isinstance(node, ast.Call):
             continue
         called, keywords = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
         if called in ("np.load", "numpy.load") and keywords.get("allow_pickle", "False") != "False":
-            found.append("numpy.load that allows pickles")
+            result.append("numpy.load that allows pickles")
         if called in ("yaml.load", "yaml.unsafe_load", "yaml.full_load", "eval", "exec", "os.system", "torch.load"):
-            found.append(f"calls {called}")
+            result.append(f"calls {called}")
         if called.endswith(".extractall"):
-            found.append("extracts an archive by itself")
+            result.append("extracts an archive by itself")
         if keywords.get("shell") == "True":
-            found.append("starts a shell")
-    return found
+            result.append("starts a shell")
+    return result
 
 
 def test_no_file_runs_data_from_disk():
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-    found = {str(path.relative_to(ROOT)): faults(path.read_text(encoding="utf-8")) for path in paths}
-    assert len(paths) > 150 and {path: all_of for path, all_of in found.items() if all_of} == ALLOWED
+    result = {str(path.relative_to(ROOT)): faults(path.read_text(encoding="utf-8")) for path in paths}
+    assert len(paths) > 150 and {path: all_of for path, all_of in result.items() if all_of} == ALLOWED
 
 
 @pytest.mark.parametrize(

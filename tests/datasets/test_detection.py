@@ -116,16 +116,16 @@ def test_difficult_boxes_are_not_trained():
 @pytest.mark.parametrize("anchor, grids_with_it", [(0, []), (1, ["fine"]), (3, ["coarse", "fine"]), (5, ["coarse"])])
 def test_a_box_belongs_to_its_anchor_in_each_grid_that_has_it(anchor, grids_with_it):
     box = target([like_anchor(anchor, x=0.9, y=0.3)])
-    found = {name: assigned(box, of, torch.Size([4, 4])) for name, of in GRIDS.items()}
-    assert [name for name in GRIDS if len(found[name].image)] == grids_with_it
+    result = {name: assigned(box, of, torch.Size([4, 4])) for name, of in GRIDS.items()}
+    assert [name for name in GRIDS if len(result[name].image)] == grids_with_it
     for name in grids_with_it:  # row 1 and column 3 of 4
-        assert found[name].prediction.tolist() == [GRIDS[name].index(anchor) * 16 + 1 * 4 + 3]
+        assert result[name].prediction.tolist() == [GRIDS[name].index(anchor) * 16 + 1 * 4 + 3]
 
 
 def test_the_last_of_two_boxes_gets_the_prediction_of_both():
     first, second = like_anchor(5, kind=0, x=0.51), like_anchor(5, kind=1, x=0.52)
-    found = assigned(target([first, second]), GRIDS["coarse"], torch.Size([2, 2]))
-    assert found.box[:, 0].tolist() == [1]
+    result = assigned(target([first, second]), GRIDS["coarse"], torch.Size([2, 2]))
+    assert result.box[:, 0].tolist() == [1]
 
 
 def test_gradient_by_differences():
@@ -139,11 +139,11 @@ def test_gradient_by_differences():
         terms = []
         for name, of in GRIDS.items():
             mine = assigned(boxes, of, outputs[name].shape[2:])
-            found, true = predictions(outputs[name], of).place[mine.image, mine.prediction], mine.box[:, 1:5]
-            v = 4 / math.pi**2 * ((true[:, 2] / true[:, 3]).atan() - (found[:, 2] / found[:, 3]).atan()) ** 2
-            a, b = corners(found), corners(true)
+            result, true = predictions(outputs[name], of).place[mine.image, mine.prediction], mine.box[:, 1:5]
+            v = 4 / math.pi**2 * ((true[:, 2] / true[:, 3]).atan() - (result[:, 2] / result[:, 3]).atan()) ** 2
+            a, b = corners(result), corners(true)
             both = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(0).prod(1)
-            iou = both / (found[:, 2:].prod(1) + true[:, 2:].prod(1) - both)
+            iou = both / (result[:, 2:].prod(1) + true[:, 2:].prod(1) - both)
             terms.append((v / (1 - iou + v), v * (2 - true[:, 2:].prod(1))))
         α, v = (torch.cat(each) for each in zip(*terms, strict=True))
         return α, v / len(v)
@@ -198,8 +198,8 @@ def seeing(*images: list[tuple[float, ...]], classes: int, size: int = 8) -> dic
     for grid in outputs.values():
         grid.view(len(images), 3, -1, *grid.shape[2:])[:, :, 4] = NEVER
     view = outputs["coarse"].view(len(images), 3, -1, size, size)
-    for image, found in enumerate(images):
-        for kind, x, y, w, h, logit in found:
+    for image, result in enumerate(images):
+        for kind, x, y, w, h, logit in result:
             column, row = int(x * size), int(y * size)
             t = view[image, 1, :, row, column]
             assert t[4] == NEVER, "two detections of one cell"
@@ -212,11 +212,11 @@ def seeing(*images: list[tuple[float, ...]], classes: int, size: int = 8) -> dic
 
 def test_decoding_by_hand():
     outputs = seeing([(1, 0.3, 0.4, 0.2, 0.1, 2.0), (0, 0.95, 0.4, 0.2, 0.1, 3.0)], classes=2)
-    (found,) = detections(outputs, 2)
-    assert found.classes.tolist() == [0, 1]
-    assert found.scores.tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-2))])
-    assert found.corners[1].tolist() == pytest.approx([0.2, 0.35, 0.4, 0.45], abs=1e-6)
-    assert found.corners[0].tolist() == pytest.approx([0.85, 0.35, 1.0, 0.45], abs=1e-6), "clipped to the image"
+    (result,) = detections(outputs, 2)
+    assert result.classes.tolist() == [0, 1]
+    assert result.scores.tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-2))])
+    assert result.corners[1].tolist() == pytest.approx([0.2, 0.35, 0.4, 0.45], abs=1e-6)
+    assert result.corners[0].tolist() == pytest.approx([0.85, 0.35, 1.0, 0.45], abs=1e-6), "clipped to the image"
 
 
 def test_suppression_is_within_a_class():
@@ -229,8 +229,8 @@ def test_suppression_is_within_a_class():
 
 
 def test_equal_boxes_of_two_classes_are_both_detected():
-    (found,) = detections(seeing([(0, 0.37, 0.4, 0.2, 0.1, 2.0), (1, 0.38, 0.4, 0.2, 0.1, 1.0)], classes=2), 2)
-    assert found.classes.tolist() == [0, 1]
+    (result,) = detections(seeing([(0, 0.37, 0.4, 0.2, 0.1, 2.0), (1, 0.38, 0.4, 0.2, 0.1, 1.0)], classes=2), 2)
+    assert result.classes.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("iou, boxes", [(0.45, 2), (0.55, 1)])
@@ -238,8 +238,8 @@ def test_of_two_detections_with_an_iou_above_one_half_one_stays(iou, boxes):
     """Two boxes of width 0.2, d apart: IoU = (0.2 − d) / (0.2 + d)."""
     d = 0.2 * (1 - iou) / (1 + iou)
     outputs = seeing([(0, 0.36, 0.4, 0.2, 0.1, 2.0), (0, 0.36 + d, 0.4, 0.2, 0.1, 1.0)], classes=1)
-    (found,) = detections(outputs, 1)
-    assert len(found.scores) == boxes
+    (result,) = detections(outputs, 1)
+    assert len(result.scores) == boxes
 
 
 def test_the_meter_suppresses_from_an_iou_of_one_half():
@@ -265,16 +265,16 @@ def test_a_detection_is_true_from_an_iou_of_one_half(width, verdict):
 
 def test_average_precision_of_three_boxes_by_both_rules():
     # Precision 1, 1/2, 2/3, 1/2 at recall 1/3, 1/3, 2/3, 2/3.
-    scores, found = np.array([0.6, 0.9, 0.8, 0.7]), np.array([FALSE, TRUE, FALSE, TRUE])
-    assert average_precision(scores, found, 3, "all points") == pytest.approx(1 / 3 * 1 + 1 / 3 * 2 / 3)
-    assert average_precision(scores, found, 3, "11 points") == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)
+    scores, result = np.array([0.6, 0.9, 0.8, 0.7]), np.array([FALSE, TRUE, FALSE, TRUE])
+    assert average_precision(scores, result, 3, "all points") == pytest.approx(1 / 3 * 1 + 1 / 3 * 2 / 3)
+    assert average_precision(scores, result, 3, "11 points") == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)
 
 
 def test_precision_at_a_recall_is_the_highest_from_there_on():
     # Precision 0, 1/2, 2/3 at recall 0, 1/2, 1.
-    scores, found = np.array([0.9, 0.8, 0.7]), np.array([FALSE, TRUE, TRUE])
+    scores, result = np.array([0.9, 0.8, 0.7]), np.array([FALSE, TRUE, TRUE])
     for rule in ("all points", "11 points"):
-        assert average_precision(scores, found, 2, rule) == pytest.approx(2 / 3)
+        assert average_precision(scores, result, 2, rule) == pytest.approx(2 / 3)
 
 
 def test_average_precision_at_its_bounds():
@@ -286,11 +286,11 @@ def test_average_precision_at_its_bounds():
 
 
 def test_detections_that_do_not_count_leave_no_trace():
-    scores, found = np.array([0.9, 0.8, 0.7]), np.array([NOT_COUNTED, TRUE, FALSE])
+    scores, result = np.array([0.9, 0.8, 0.7]), np.array([NOT_COUNTED, TRUE, FALSE])
     for rule in ("all points", "11 points"):
-        assert average_precision(scores, found, 2, rule) == average_precision(scores[1:], found[1:], 2, rule)
+        assert average_precision(scores, result, 2, rule) == average_precision(scores[1:], result[1:], 2, rule)
     wrong = average_precision(scores, np.array([FALSE, TRUE, FALSE]), 2, "all points")
-    assert wrong != average_precision(scores, found, 2, "all points"), "the broken twin, which counts them as false"
+    assert wrong != average_precision(scores, result, 2, "all points"), "the broken twin, which counts them as false"
 
 
 def test_verdicts_on_duplicates_and_on_difficult_boxes():
@@ -304,8 +304,8 @@ def test_verdicts_on_duplicates_and_on_difficult_boxes():
             [3.0, 3.0, 6.0, 6.0],  # 1/24
         ]
     )
-    found = verdicts(detected, boxes, np.array([False, True]))
-    assert found.tolist() == [TRUE, FALSE, NOT_COUNTED, NOT_COUNTED, FALSE]
+    result = verdicts(detected, boxes, np.array([False, True]))
+    assert result.tolist() == [TRUE, FALSE, NOT_COUNTED, NOT_COUNTED, FALSE]
 
 
 def test_a_detection_belongs_to_the_best_box_even_if_that_is_taken():
@@ -329,8 +329,8 @@ def test_meter_by_hand():
     meter = task.meter()
     for image in range(2):  # one image at a time
         meter.update({name: grid[image : image + 1] for name, grid in outputs.items()}, truth[image : image + 1])
-    found = meter.compute()
-    assert list(found) == [metric.name for metric in task.metrics] == ["mAP", "mAP_11", "AP.cell", "AP.ghost"]
-    assert found["mAP"] == found["AP.cell"] == pytest.approx(5 / 9)
-    assert found["mAP_11"] == pytest.approx(6 / 11)
-    assert math.isnan(found["AP.ghost"])
+    result = meter.compute()
+    assert list(result) == [metric.name for metric in task.metrics] == ["mAP", "mAP_11", "AP.cell", "AP.ghost"]
+    assert result["mAP"] == result["AP.cell"] == pytest.approx(5 / 9)
+    assert result["mAP_11"] == pytest.approx(6 / 11)
+    assert math.isnan(result["AP.ghost"])

@@ -43,35 +43,35 @@ FOUR = events((0, 0, 0, 0), (10, 1, 0, 1), (20, 3, 2, 1), (90, 3, 3, 1), (100, 0
 
 
 def test_frames_by_time_by_hand():
-    found = frames.to_frames(FOUR, Sensor(4, 4), 2, "time")  # 0 ... 49 and 50 ... 99: the last event is beyond
+    result = frames.to_frames(FOUR, Sensor(4, 4), 2, "time")  # 0 ... 49 and 50 ... 99: the last event is beyond
     expected = np.zeros((2, 2, 4, 4))
     expected[0, 0, 0, 0] = expected[0, 1, 0, 1] = expected[0, 1, 2, 3] = expected[1, 1, 3, 3] = 1
-    assert (found == expected).all()
+    assert (result == expected).all()
 
 
 def test_frames_by_count_by_hand():
-    found = frames.to_frames(FOUR, Sensor(4, 4), 2, "count")  # two events each, one is left over
+    result = frames.to_frames(FOUR, Sensor(4, 4), 2, "count")  # two events each, one is left over
     expected = np.zeros((2, 2, 4, 4))
     expected[0, 0, 0, 0] = expected[0, 1, 0, 1] = expected[1, 1, 2, 3] = expected[1, 1, 3, 3] = 1
-    assert (found == expected).all()
+    assert (result == expected).all()
 
 
 @pytest.mark.parametrize("by", ["time", "count"])
 def test_the_last_frame_takes_the_remainder_if_asked(by):
     dropped = frames.to_frames(FOUR, Sensor(4, 4), 2, by)
-    found = frames.to_frames(FOUR, Sensor(4, 4), 2, by, remainder="last_frame")
+    result = frames.to_frames(FOUR, Sensor(4, 4), 2, by, remainder="last_frame")
     dropped[1, 0, 0, 0] += 1  # the event at 100 µs, the fifth
-    assert (found == dropped).all()
+    assert (result == dropped).all()
 
 
 @pytest.mark.parametrize("by", ["time", "count"])
 def test_no_event_is_lost_with_the_remainder_in_the_last_frame(by):
     made = synthetic_events(np.random.RandomState(0), 1, Sensor(8, 4), count=999)
-    found = frames.to_frames(made, Sensor(8, 4), 500, by, pool=2, remainder="last_frame")
+    result = frames.to_frames(made, Sensor(8, 4), 500, by, pool=2, remainder="last_frame")
     dropped = frames.to_frames(made, Sensor(8, 4), 500, by, pool=2)
-    assert found.sum() == 999 > dropped.sum() and (found[:-1] == dropped[:-1]).all()
+    assert result.sum() == 999 > dropped.sum() and (result[:-1] == dropped[:-1]).all()
     if by == "count":
-        assert found[-1].sum() == 1 + 499
+        assert result[-1].sum() == 1 + 499
 
 
 @pytest.mark.parametrize("by", ["time", "count"])
@@ -86,8 +86,8 @@ def test_pooling_sums_blocks(by):
 @pytest.mark.parametrize("by", ["time", "count"])
 def test_counts_of_large_blocks_do_not_overflow(by):
     made = synthetic_events(np.random.RandomState(0), 1, Sensor(8, 4), count=100_000)
-    found = frames.to_frames(made, Sensor(8, 4), 1, by, pool=4, remainder="last_frame")
-    assert found.min() >= 0 and found.max() > 2**15 and found.sum() == 100_000
+    result = frames.to_frames(made, Sensor(8, 4), 1, by, pool=4, remainder="last_frame")
+    assert result.min() >= 0 and result.max() > 2**15 and result.sum() == 100_000
 
 
 def test_events_are_not_changed():
@@ -305,8 +305,8 @@ def test_urls_and_checksums_are_tonics():
     from tonic.datasets import CIFAR10DVS, DVSGesture
     from tonic.datasets import NMNIST as TONIC
 
-    found = [(*file.origin().urls, file.origin().checksum) for file in (*NMNIST, *GESTURE, *CIFAR)]
-    assert found == [
+    result = [(*file.origin().urls, file.origin().checksum) for file in (*NMNIST, *GESTURE, *CIFAR)]
+    assert result == [
         (TONIC.train_url, f"md5:{TONIC.train_md5}"),
         (TONIC.test_url, f"md5:{TONIC.test_md5}"),
         (DVSGesture.train_url, f"md5:{DVSGesture.train_md5}"),
@@ -342,7 +342,7 @@ def test_part_of_nmnist(real_source):  # noqa: F811
 def test_real_gestures_in_tonics_form(tmp_path):
     """Ten real recordings, of which the labels are not sure, in the layout of the official archives."""
     with zipfile.ZipFile(real("events/dvsgesture_10.zip")) as file:
-        found = [file.read(name) for name in sorted(file.namelist()) if name.endswith(".bin")]
+        result = [file.read(name) for name in sorted(file.namelist()) if name.endswith(".bin")]
 
     def make(folder):
         paths = [folder / file.name for file in GESTURE]
@@ -350,7 +350,7 @@ def test_real_gestures_in_tonics_form(tmp_path):
             with tarfile.open(path, "w:gz", compresslevel=1) as out:
                 for person in people:
                     for label in (0, 1):
-                        content = gesture_bytes(NeuromorphicMNIST().events(found[(person + label) % 10], ""))
+                        content = gesture_bytes(NeuromorphicMNIST().events(result[(person + label) % 10], ""))
                         member = tarfile.TarInfo(f"user{person:02}_led/{label}.npy")
                         member.size = len(content)
                         out.addfile(member, io.BytesIO(content))

@@ -112,10 +112,10 @@ def test_the_metrics_of_labels_by_hand():
     assert all(math.isnan(value) for value in meter.compute().values())
     meter.update(torch.tensor([[math.log(3), -1.0]]), torch.tensor([[1.0, 1.0]]))  # one right, one missing
     meter.update(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[0.0, 1.0], [math.nan, math.nan]]))
-    found = meter.compute()
-    assert found["frame_accuracy"] == pytest.approx(2 / 4)
+    result = meter.compute()
+    assert result["frame_accuracy"] == pytest.approx(2 / 4)
     sigmoid = [3 / 4, 1 / (1 + math.e), 1 - 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2))]
-    assert found["nll"] == pytest.approx(-sum(map(math.log, sigmoid)) / 2)
+    assert result["nll"] == pytest.approx(-sum(map(math.log, sigmoid)) / 2)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def test_aedat3_by_hand():
     polarity = packet(1, 0, 3, [ON, 7, OFF, 2**31 - 1])  # one of three places is empty
     later = packet(1, 1, 2, [INVALID, 1, ON, 2])  # 2³¹ µs later
     read = OfficialGesture().events(HEADER + polarity + packet(3, 0, 1, [OFF, 9]) + later, "here")
-    found = [tuple(int(event[field]) for field in ("x", "y", "t", "p")) for event in read]
-    assert found == [(5, 3, 7, 1), (127, 0, 2**31 - 1, 0), (5, 3, 2**31 + 2, 1)]
+    result = [tuple(int(event[field]) for field in ("x", "y", "t", "p")) for event in read]
+    assert result == [(5, 3, 7, 1), (127, 0, 2**31 - 1, 0), (5, 3, 2**31 + 2, 1)]
     assert len(OfficialGesture().events(HEADER, "here")) == 0
 
 

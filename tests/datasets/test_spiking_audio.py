@@ -20,16 +20,16 @@ SPLITS = ("train", "validation", "test")
 def test_bins_by_hand():
     dataset = HeidelbergDigits(steps=3, bin_ms=4.0)
     times, units = np.array([0.0, 0.00396, 0.004, 0.0081, 0.0119, 0.012]), np.array([0, 0, 5, 699, 5, 1])
-    found = dataset.binned(times[::-1], units[::-1], "")  # in any order
-    assert found.shape == (3, 700) and found.sum() == 5  # the last spike is beyond the last bin
-    assert (found[0, 0], found[1, 5], found[2, 699], found[2, 5]) == (2, 1, 1, 1)
+    result = dataset.binned(times[::-1], units[::-1], "")  # in any order
+    assert result.shape == (3, 700) and result.sum() == 5  # the last spike is beyond the last bin
+    assert (result[0, 0], result[1, 5], result[2, 699], result[2, 5]) == (2, 1, 1, 1)
 
 
 @pytest.mark.parametrize("bin_ms", [1 / 3, 2 / 3, 10 / 3, 0.1])
 def test_no_bin_is_lost_in_rounding(bin_ms):
     for steps in (3, 7, 50, 100):
-        found = HeidelbergDigits(steps=steps, bin_ms=bin_ms).binned(np.array([0.0, 1.0]), np.array([1, 2]), "")
-        assert found.shape == (steps, 700) and found.sum() == 1
+        result = HeidelbergDigits(steps=steps, bin_ms=bin_ms).binned(np.array([0.0, 1.0]), np.array([1, 2]), "")
+        assert result.shape == (steps, 700) and result.sum() == 1
 
 
 def test_a_recording_without_spikes():
@@ -66,8 +66,8 @@ def test_the_splits_of_ssc_are_its_files_of_that_name():
     names = [file.name for file in SpeechCommands.files]
     assert [name.partition(".")[0] for name in names] == ["ssc_train", "ssc_valid", "ssc_test"]
     file_of_each = np.array([0, 1, 2, 2, 0])
-    found = SpeechCommands().splits(file_of_each, np.zeros(5))
-    assert {split: rows.tolist() for split, rows in found.items()} == {
+    result = SpeechCommands().splits(file_of_each, np.zeros(5))
+    assert {split: rows.tolist() for split, rows in result.items()} == {
         "train": [0, 4],
         "validation": [1],
         "test": [2, 3],
@@ -142,7 +142,7 @@ def test_no_hdf5_and_half_of_one(tmp_path):
 def test_urls_and_checksums_are_tonics():
     from tonic.datasets import SHD, SSC
 
-    found = {
+    result = {
         file.origin().urls[0]: file.origin().checksum
         for kind in (HeidelbergDigits, SpeechCommands)
         for file in kind.files
@@ -151,7 +151,7 @@ def test_urls_and_checksums_are_tonics():
     expected |= {
         SSC.base_url + f"ssc_{part}.h5.zip": getattr(SSC, f"{part}_md5") for part in ("train", "valid", "test")
     }
-    assert found == {url: f"md5:{md5}" for url, md5 in expected.items()}
+    assert result == {url: f"md5:{md5}" for url, md5 in expected.items()}
 
 
 def test_real_spikes_of_a_cochlea_model():

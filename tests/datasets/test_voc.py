@@ -46,8 +46,8 @@ def huge(side: int) -> bytes:
 
 
 def in_order(data, split="train", batch=100):
-    (found,) = data.batches(split, batch)
-    return found
+    (result,) = data.batches(split, batch)
+    return result
 
 
 # --- reading
@@ -205,33 +205,33 @@ def test_placed_by_hand():
 
 def test_clipped_by_hand():
     boxes = np.array([[0, 0.1, 0.5, 0.4, 0.4, 0], [1, 1.04, 0.5, 0.1, 0.1, 0], [1, -0.1, 0.1, 0.1, 0.1, 0]])
-    found = clipped(boxes, 0.02)
-    assert found.tolist() == pytest.approx(np.array([[0, 0.15, 0.5, 0.3, 0.4, 0]]))
+    result = clipped(boxes, 0.02)
+    assert result.tolist() == pytest.approx(np.array([[0, 0.15, 0.5, 0.3, 0.4, 0]]))
 
 
 @pytest.mark.parametrize("changes", [("flip",), ("jitter",), ("mosaic",), ("flip", "jitter", "mosaic")])
 def test_boxes_follow_their_pixels(changes):
     random, seen, moved = np.random.RandomState(1), 0, 0
     for _ in range(40):
-        found = augmented(one_red_box(), one_red_box, changes, random)
-        red = np.asarray(found.image)[..., 0] > 180
+        result = augmented(one_red_box(), one_red_box, changes, random)
+        red = np.asarray(result.image)[..., 0] > 180
         outside = red.copy()
-        for _, x, y, w, h, _ in found.boxes:
+        for _, x, y, w, h, _ in result.boxes:
             left, right, top, bottom = (round(64 * edge) for edge in (x - w / 2, x + w / 2, y - h / 2, y + h / 2))
             inside = red[top:bottom, left:right]
             if inside.shape[0] > 4 and inside.shape[1] > 4:  # of smaller ones, resampling blurs the edge
                 assert inside[1:-1, 1:-1].mean() > 0.9
                 seen += 1
             outside[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
-        moved += not np.array_equal(found.boxes, one_red_box().boxes)
+        moved += not np.array_equal(result.boxes, one_red_box().boxes)
         assert outside.mean() < 0.01, "no red pixels outside boxes"
     assert seen > 15 and moved > 10
 
 
 def test_colour_moves_pixels_and_no_box():
-    found = augmented(one_red_box(), one_red_box, ("colour",), np.random.RandomState(2))
-    assert np.array_equal(found.boxes, one_red_box().boxes)
-    assert not np.array_equal(found.image, one_red_box().image)
+    result = augmented(one_red_box(), one_red_box, ("colour",), np.random.RandomState(2))
+    assert np.array_equal(result.boxes, one_red_box().boxes)
+    assert not np.array_equal(result.image, one_red_box().image)
 
 
 def test_augmentation_is_seeded_and_in_training_alone(folder):

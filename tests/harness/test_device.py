@@ -128,16 +128,16 @@ def test_growth_of_a_device_is_over_its_level_after_the_cache_is_given_back(monk
 def test_the_memory_pass_of_a_device_tells_of_it_beside_the_process(monkeypatch):
     Statistics(monkeypatch)
     monkeypatch.setattr(process_growth, "build", lambda run: build(on(run, "cpu")))
-    found = process_growth.growth_measures(on(spec(), "cuda"), build(spec()))
-    assert found["peak_cuda_allocated_bytes"].value == 0 and found["level_cuda_bytes"].value == 1000
-    assert {m.unit for m in found.values()} == {"byte"} and found["peak_process_bytes"].value is not None
+    result = process_growth.growth_measures(on(spec(), "cuda"), build(spec()))
+    assert result["peak_cuda_allocated_bytes"].value == 0 and result["level_cuda_bytes"].value == 1000
+    assert {m.unit for m in result.values()} == {"byte"} and result["peak_process_bytes"].value is not None
 
 
 def test_the_floor_of_the_processor_is_not_that_of_a_device():
     built = build(spec())
-    found = floor.floor_measures(built.rule, built.network.to("meta"), spec().training, 100, 8, 1.0)
-    assert {m.missing for m in found.values()} == {"the yardstick measures the processor, but the run used meta"}
-    assert {"floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth"} == set(found)
+    result = floor.floor_measures(built.rule, built.network.to("meta"), spec().training, 100, 8, 1.0)
+    assert {m.missing for m in result.values()} == {"the yardstick measures the processor, but the run used meta"}
+    assert {"floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth"} == set(result)
 
 
 def test_what_is_drawn_for_a_device_is_drawn_on_the_processor():
@@ -161,10 +161,10 @@ def test_what_is_drawn_for_a_device_is_drawn_on_the_processor():
 @on_cuda
 @pytest.mark.parametrize("name", ["train", "time", "memory", "bytes"])
 def test_every_pass_runs_on_cuda(name, tmp_path):
-    found = run_pass(name, on(spec(), "cuda"), tmp_path)
-    assert found.machine["device"] == torch.cuda.get_device_name()
+    result = run_pass(name, on(spec(), "cuda"), tmp_path)
+    assert result.machine["device"] == torch.cuda.get_device_name()
     if name == "memory":
-        measures = found.measures
+        measures = result.measures
         assert 0 < measures["peak_cuda_allocated_bytes"].value <= measures["peak_cuda_reserved_bytes"].value
         assert measures["level_cuda_bytes"].value > 0
 

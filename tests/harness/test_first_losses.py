@@ -71,6 +71,6 @@ def in_float64(part: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("label", LOSSES)
 def test_the_first_losses_are_those_of_before(label):
     spec = next(spec for spec in load_suite("gate", "tiny").expand("tiny") if spec.label == label)
-    found = first_losses(spec)[: len(LOSSES[label])]  # some have fewer: they took more than a minute
-    assert found == pytest.approx(LOSSES[label][: len(found)], rel=1e-10)
-    assert len(found) == len(LOSSES[label])
+    result = first_losses(spec)[: len(LOSSES[label])]  # some have fewer: they took more than a minute
+    assert result == pytest.approx(LOSSES[label][: len(result)], rel=1e-10)
+    assert len(result) == len(LOSSES[label])

@@ -135,7 +135,7 @@ def test_training_that_is_resumed_is_that_without_a_break(rule, options):
 
 @pytest.mark.parametrize("single_steps", [False, True])
 def test_gradients_from_elsewhere_are_not_learnt(single_steps):
-    found = []
+    result = []
     for foreign in (False, True):
         torch.manual_seed(0)
         learner = small("tbptt", window=1 if single_steps else 2)
@@ -144,8 +144,8 @@ def test_gradients_from_elsewhere_are_not_learnt(single_steps):
             window = learner.network.unroll(x, learner.network.initial_state(8))
             Classification(2).loss(window.outputs[-1], 1 - target).backward()
         learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=0.5))
-        found.append(weights(learner))
-    assert torch.equal(*found)
+        result.append(weights(learner))
+    assert torch.equal(*result)
 
 
 def replace_data(learner: tt.Learner) -> None:

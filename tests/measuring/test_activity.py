@@ -190,10 +190,10 @@ def test_a_rate_for_each_layer():
         R2=[[0] * 3] * 3,
     )
     _, x = two_neurons()
-    found = values(network, Given(x))
-    assert found["firing_rate.layer1"] == 3 / 12
-    assert found["firing_rate.layer2"] == 3 / 18
-    assert found["activation_sparsity"] == 1 - 6 / 30  # of all neurons, not the mean of the layers' 0.75 and 5/6
+    result = values(network, Given(x))
+    assert result["firing_rate.layer1"] == 3 / 12
+    assert result["firing_rate.layer2"] == 3 / 18
+    assert result["activation_sparsity"] == 1 - 6 / 30  # of all neurons, not the mean of the layers' 0.75 and 5/6
 
 
 def ltc(**options: Any) -> Recurrent:
@@ -226,14 +226,14 @@ def test_a_gate_that_is_never_asked_costs_nothing():
 def test_four_currents_of_lstm():
     network = Recurrent(1, 1, LSTM, hidden=(2,), readout="membrane", readout_tau=0.0).double()
     dataset = Given(torch.full((2, 1, 1), 0.3))
-    found = measure(network, dataset)
-    assert found["firing_rate.layer1"].value is None
-    assert found["firing_rate.layer1"].missing == "these cells do not spike"
-    assert found["activation_sparsity"].value == 0  # h is never exactly 0
+    result = measure(network, dataset)
+    assert result["firing_rate.layer1"].value is None
+    assert result["firing_rate.layer1"].missing == "these cells do not spike"
+    assert result["activation_sparsity"].value == 0  # h is never exactly 0
     # A step: 1 · 8 of W, 2 · 8 of R, 2 · 1 of the readout. At the first h_0 = 0.
-    assert found["synaptic_operations.dense"].value == 2 * (8 + 16 + 2)
-    assert found["synaptic_operations.effective_macs"].value == 8 + 2 + 8 + 16 + 2
-    assert found["synaptic_operations.effective_acs"].value == 0
+    assert result["synaptic_operations.dense"].value == 2 * (8 + 16 + 2)
+    assert result["synaptic_operations.effective_macs"].value == 8 + 2 + 8 + 16 + 2
+    assert result["synaptic_operations.effective_acs"].value == 0
 
 
 def test_gated_readout_and_norms():
@@ -294,11 +294,11 @@ def test_against_counting_one_by_one():
                 count(read[0], network.readout.linear.weight)
                 state = after
     assert 0.05 < spikes / (23 * 11 * 9) < 0.5 and acs > 0 and macs > 0
-    found = values(network, Given(x))
-    assert found["synaptic_operations.dense"] == dense / 11
-    assert found["synaptic_operations.effective_macs"] == macs / 11
-    assert found["synaptic_operations.effective_acs"] == acs / 11
-    assert found["activation_sparsity"] == 1 - spikes / (23 * 11 * 9)
+    result = values(network, Given(x))
+    assert result["synaptic_operations.dense"] == dense / 11
+    assert result["synaptic_operations.effective_macs"] == macs / 11
+    assert result["synaptic_operations.effective_acs"] == acs / 11
+    assert result["activation_sparsity"] == 1 - spikes / (23 * 11 * 9)
 
 
 @pytest.mark.parametrize(("batch", "window"), [(1, 23), (4, 5), (11, 1), (256, 100)])
@@ -312,8 +312,8 @@ def test_batch_and_window_change_nothing(batch, window, monkeypatch):
 
 def test_the_rate_is_that_of_evaluation():
     network, x = random_ltc()
-    found = values(network, Given(x))
-    mean = (5 * found["firing_rate.layer1"] + 4 * found["firing_rate.layer2"]) / 9
+    result = values(network, Given(x))
+    mean = (5 * result["firing_rate.layer1"] + 4 * result["firing_rate.layer2"]) / 9
     assert mean == pytest.approx(evaluate(network, Given(x), "test").firing_rate, abs=1e-12)
 
 
@@ -385,15 +385,15 @@ WAYS = "linear", "matmul", "left", "einsum", "batched", "mv", "dot", "addmv", "b
 def test_however_a_map_is_written(kind):
     # Inputs 1 and 2 have two weights and one that are not zero. ACs: 2 + 1, 2. MACs: 0.5 has two.
     x = [[[1.0, 1.0], [1.0, 0.0], [0.5, 0.0]]]
-    found = values(Plugin(kind).double(), Given(x))
-    assert found["synaptic_operations.dense"] == 4
-    assert found["synaptic_operations.effective_acs"] == pytest.approx(5 / 3)
-    assert found["synaptic_operations.effective_macs"] == pytest.approx(2 / 3)
+    result = values(Plugin(kind).double(), Given(x))
+    assert result["synaptic_operations.dense"] == 4
+    assert result["synaptic_operations.effective_acs"] == pytest.approx(5 / 3)
+    assert result["synaptic_operations.effective_macs"] == pytest.approx(2 / 3)
 
 
 def test_a_buffer_may_be_a_map():
-    found = values(Plugin("buffer").double(), Given([[[1.0, 1.0]]]))
-    assert found["synaptic_operations.effective_acs"] == 4
+    result = values(Plugin("buffer").double(), Given([[[1.0, 1.0]]]))
+    assert result["synaptic_operations.effective_acs"] == 4
 
 
 def test_convolution():
@@ -402,23 +402,23 @@ def test_convolution():
     network = Plugin("convolution").double()
     with torch.no_grad():
         network.conv.weight.copy_(torch.tensor([[[2.0, 0.0, -3.0]]]))
-    found = values(network, Given([[[1.0, 1.0], [0.0, 1.0], [0.5, 1.0]]]))
-    assert found["synaptic_operations.dense"] == 4
-    assert found["synaptic_operations.effective_acs"] == pytest.approx((2 + 1) / 3)
-    assert found["synaptic_operations.effective_macs"] == pytest.approx(2 / 3)
+    result = values(network, Given([[[1.0, 1.0], [0.0, 1.0], [0.5, 1.0]]]))
+    assert result["synaptic_operations.dense"] == 4
+    assert result["synaptic_operations.effective_acs"] == pytest.approx((2 + 1) / 3)
+    assert result["synaptic_operations.effective_macs"] == pytest.approx(2 / 3)
 
 
 def test_lstm_cell_of_torch():
     # A step: 2 · 8 of W_ih and 2 · 8 of W_hh, h = 0. What gates do to the state is no synaptic operation.
-    found = values(Plugin("nn.LSTMCell").double(), Given([[[0.5, 1.0]]]))
-    assert found["synaptic_operations.dense"] == 32
-    assert found["synaptic_operations.effective_macs"] == 16
-    assert found["synaptic_operations.effective_acs"] == 0
+    result = values(Plugin("nn.LSTMCell").double(), Given([[[0.5, 1.0]]]))
+    assert result["synaptic_operations.dense"] == 32
+    assert result["synaptic_operations.effective_macs"] == 16
+    assert result["synaptic_operations.effective_acs"] == 0
 
 
 def test_a_lookup_is_no_operation():
-    found = values(Plugin("lookup").double(), Given([[[1.0, 0.0]]]))
-    assert found["synaptic_operations.dense"] == 0
+    result = values(Plugin("lookup").double(), Given([[[1.0, 0.0]]]))
+    assert result["synaptic_operations.dense"] == 0
 
 
 @pytest.mark.parametrize(
@@ -431,11 +431,11 @@ def test_a_lookup_is_no_operation():
     ],
 )
 def test_what_cannot_be_counted_is_null(kind, reason):
-    found = measure(Plugin(kind).double(), Given([[[1.0, 0.5]]]))
-    operations = [measured for name, measured in found.items() if name.startswith("synaptic_operations")]
+    result = measure(Plugin(kind).double(), Given([[[1.0, 0.5]]]))
+    operations = [measured for name, measured in result.items() if name.startswith("synaptic_operations")]
     assert len(operations) == 3
     assert all(measured.value is None and reason in measured.missing for measured in operations)
-    assert found["firing_rate.layer1"].value is not None
+    assert result["firing_rate.layer1"].value is not None
 
 
 def test_lstm_of_torch_is_counted_or_null():

@@ -79,22 +79,22 @@ def numbers(found: dict[str, Alignment]) -> dict[str, tuple[float, float]]:
     ids=lambda rule: f"{type(rule).__name__} {getattr(rule, 'loss_at', 'end')}",
 )
 def test_a_rule_that_drops_nothing_has_one_and_one(rule, neuron):
-    for found in numbers(aligned(copy.copy(rule), network(neuron))).values():
-        assert found == ONES
+    for result in numbers(aligned(copy.copy(rule), network(neuron))).values():
+        assert result == ONES
 
 
 def test_a_rule_with_blocks_of_different_lengths_drops_nothing_either():
     """28 steps are a block of 3 and one of 25, whose losses count by their lengths."""
-    for found in numbers(aligned(OSTL(loss_at="every"), steps=28)).values():
-        assert found == ONES
+    for result in numbers(aligned(OSTL(loss_at="every"), steps=28)).values():
+        assert result == ONES
 
 
 @pytest.mark.parametrize("rule", [TruncatedBPTT(window=1), FPTT(), FPTT(form="paper"), EProp(), EProp(loss_at="every")])
 def test_with_one_step_there_is_no_time_to_drop_credit_in(rule):
-    found = aligned(rule, steps=1, net=network("alif"))
-    assert found.pop("layer1.recurrent") == Alignment(None, None, "both gradients are zero")  # no spikes before it
-    assert set(numbers(found)) == {"all", "hidden", "layer1.inward", "readout"}
-    assert all(of == ONES for of in numbers(found).values())
+    result = aligned(rule, steps=1, net=network("alif"))
+    assert result.pop("layer1.recurrent") == Alignment(None, None, "both gradients are zero")  # no spikes before it
+    assert set(numbers(result)) == {"all", "hidden", "layer1.inward", "readout"}
+    assert all(of == ONES for of in numbers(result).values())
 
 
 def test_nothing_is_cut_where_no_state_is_kept():
@@ -107,8 +107,8 @@ def test_nothing_is_cut_where_no_state_is_kept():
         return net
 
     for rule in (TruncatedBPTT(window=1), TruncatedBPTT(window=5, loss_at="every", weights="ramp"), FPTT(parts=4)):
-        for found in numbers(aligned(rule, memoryless())).values():
-            assert found == ONES
+        for result in numbers(aligned(rule, memoryless())).values():
+            assert result == ONES
 
 
 # Rules that turn, stretch or drop something
@@ -133,8 +133,8 @@ class Altered(BPTT):
 @pytest.mark.parametrize(("factor", "expected"), [(-1.0, (-1, 1)), (2.0, (1, 2)), (-0.5, (-1, 0.5))])
 def test_sign_and_length(factor, expected):
     for loss_at in ("end", "every"):
-        found = numbers(aligned(Altered(factor, loss_at)))
-        assert all(of == pytest.approx(expected, abs=1e-10) for of in found.values())
+        result = numbers(aligned(Altered(factor, loss_at)))
+        assert all(of == pytest.approx(expected, abs=1e-10) for of in result.values())
 
 
 def test_groups_are_compared_one_by_one():
@@ -152,10 +152,10 @@ def test_groups_are_compared_one_by_one():
         float(g.square().sum()) for g in backprop(net, *sequence(), TASK, "end")
     )  # in the order of the parameters
     assert [n for n, _ in net.named_parameters()][2] == "layers.0.recurrent.weight"
-    found = aligned(WithoutRecurrent(), net)
-    assert found.pop("layer1.recurrent") == Alignment(None, None, "the rule's gradient is zero")
+    result = aligned(WithoutRecurrent(), net)
+    assert result.pop("layer1.recurrent") == Alignment(None, None, "the rule's gradient is zero")
     inward, everything = inward_W + inward_c, inward_W + inward_c + R + W + c
-    assert numbers(found) == {
+    assert numbers(result) == {
         "all": pytest.approx(
             ((everything - R - 2 * c) / math.sqrt((everything - R) * everything), math.sqrt(1 - R / everything))
         ),
@@ -167,10 +167,10 @@ def test_groups_are_compared_one_by_one():
 
 def test_eprop_is_between_and_exact_at_the_readout():
     for loss_at in ("end", "every"):
-        found = numbers(aligned(EProp(loss_at=loss_at)))
-        assert found["readout"] == ONES
+        result = numbers(aligned(EProp(loss_at=loss_at)))
+        assert result["readout"] == ONES
         for group in ("hidden", "layer1.inward", "layer1.recurrent"):
-            assert 0.3 < found[group][0] < 1 - 1e-4, group
+            assert 0.3 < result[group][0] < 1 - 1e-4, group
     # Without recurrent weights a spike reaches no other neuron, and nothing is dropped.
     net = network()
     net.layers[0].recurrent.weight.data.zero_()
@@ -220,9 +220,9 @@ def test_of_equal_outputs_the_last_is_meant():
     net = recurrent(lambda size: NEURONS["lif"].factory(size, threshold=9.0), readout_tau=0)
     outputs = net.unroll(sequence()[0], net.initial_state(BATCH)).outputs.detach()
     assert torch.equal(outputs, net.readout.linear.bias.detach().expand_as(outputs))
-    found = aligned(BPTT(), net)
-    assert found.pop("layer1.recurrent").missing == "both gradients are zero"
-    assert all(of == ONES for of in numbers(found).values())
+    result = aligned(BPTT(), net)
+    assert result.pop("layer1.recurrent").missing == "both gradients are zero"
+    assert all(of == ONES for of in numbers(result).values())
 
 
 def test_a_plugin_that_sums_over_steps_in_its_own_way():
@@ -322,10 +322,10 @@ class NaN(Odd):
     ],
 )
 def test_no_number_without_a_reason(rule, reason):
-    found = aligned(rule())
-    assert found == {group: Alignment(None, None, reason) for group in ("all", "hidden", *PARTS)}
-    assert set(curve_keys(found).values()) == {None}
-    assert {m.missing for m in alignment_measures(found, 1, 5).values()} == {reason}
+    result = aligned(rule())
+    assert result == {group: Alignment(None, None, reason) for group in ("all", "hidden", *PARTS)}
+    assert set(curve_keys(result).values()) == {None}
+    assert {m.missing for m in alignment_measures(result, 1, 5).values()} == {reason}
 
 
 def test_a_readout_of_zeros_sends_nothing_back():
@@ -341,9 +341,9 @@ def test_a_readout_of_zeros_sends_nothing_back():
     net = network()
     net.readout.linear.weight.data.zero_()
     for rule, reason in ((BPTT(), "both gradients are zero"), (Noisy(), "BPTT's gradient is zero")):
-        found = aligned(rule, net)
-        assert found["layer1.inward"] == found["hidden"] == Alignment(None, None, reason)
-        assert found["readout"].missing is None
+        result = aligned(rule, net)
+        assert result["layer1.inward"] == result["hidden"] == Alignment(None, None, reason)
+        assert result["readout"].missing is None
 
 
 def test_a_loss_of_zero_weighs_nothing():
@@ -359,8 +359,8 @@ def test_a_loss_of_zero_weighs_nothing():
         (Odd(), "both gradients are zero"),
         (OneMore(), "a loss that it did not compute by Task.loss"),
     ):
-        found = alignment(rule, net, Regression(chance=1.0), batch)
-        assert all(of.missing.endswith(reason) for of in found.values())
+        result = alignment(rule, net, Regression(chance=1.0), batch)
+        assert all(of.missing.endswith(reason) for of in result.values())
 
 
 # Draws
@@ -437,12 +437,12 @@ def run_spec(rule: str, rule_options: dict, neuron: str, **network_options) -> R
 def trained(spec: RunSpec, measured: bool) -> tuple[dict[str, torch.Tensor], list[dict[str, Alignment]]]:
     """The state after three epochs, and the alignments before and after each of them."""
     built = build(spec)
-    update, found = started(spec, built, 8, Clock()), []
+    update, result = started(spec, built, 8, Clock()), []
     order = torch.Generator().manual_seed(1)
     for epoch in range(4):
         if measured:
             before = [p.grad for p in built.network.parameters()]
-            found.append(alignment_in_training(spec, built))
+            result.append(alignment_in_training(spec, built))
             assert before == [None] * len(before) == [p.grad for p in built.network.parameters()]
             assert built.network.training
         if epoch < 3:
@@ -450,7 +450,7 @@ def trained(spec: RunSpec, measured: bool) -> tuple[dict[str, torch.Tensor], lis
                 learn_batch(built.rule, batch, update)
             built.rule.end_epoch()
     own = {f"own {i}": p.detach() for i, p in enumerate(built.rule.parameters())}
-    return {**built.network.state_dict(), **own, "next draw": torch.rand(3)}, found
+    return {**built.network.state_dict(), **own, "next draw": torch.rand(3)}, result
 
 
 @pytest.mark.parametrize(
@@ -466,12 +466,12 @@ def trained(spec: RunSpec, measured: bool) -> tuple[dict[str, torch.Tensor], lis
 )
 def test_training_goes_on_bit_for_bit(rule, options, neuron, network_options):
     spec = run_spec(rule, options, neuron, **network_options)
-    (without, _), (with_it, found) = trained(spec, False), trained(spec, True)
+    (without, _), (with_it, result) = trained(spec, False), trained(spec, True)
     assert without.keys() == with_it.keys()
     for name, value in without.items():
         assert torch.equal(value, with_it[name]), name
-    assert all(of["all"].missing is None for of in found)
-    assert rule == "bptt" or len({of["hidden"] for of in found}) == 4, "the weights have moved in between"
+    assert all(of["all"].missing is None for of in result)
+    assert rule == "bptt" or len({of["hidden"] for of in result}) == 4, "the weights have moved in between"
 
 
 @pytest.mark.parametrize("feedback", ["random", "adaptive"])
@@ -549,16 +549,16 @@ def test_groups_of_networks_of_another_make():
 
 
 def test_keys_of_the_curve_and_measures_of_the_record():
-    found = {"all": Alignment(0.5, 2.0), "readout": Alignment(None, None, "BPTT's gradient is zero")}
-    assert curve_keys(found) == {
+    result = {"all": Alignment(0.5, 2.0), "readout": Alignment(None, None, "BPTT's gradient is zero")}
+    assert curve_keys(result) == {
         "alignment_cosine.all": 0.5,
         "alignment_cosine.readout": None,
         "alignment_norm_ratio.all": 2.0,
         "alignment_norm_ratio.readout": None,
     }
-    told = alignment_measures(found, 5, 32)
-    assert {name: m.value for name, m in told.items()} == curve_keys(found)
+    told = alignment_measures(result, 5, 32)
+    assert {name: m.value for name, m in told.items()} == curve_keys(result)
     assert {m.unit for m in told.values()} == {"1"}
     assert told["alignment_cosine.readout"].missing == "BPTT's gradient is zero"
     assert "weights after epoch 5, first 32 validation sequences" in told["alignment_norm_ratio.all"].method
-    assert "before training" in alignment_measures(found, 0, 32)["alignment_cosine.all"].method
+    assert "before training" in alignment_measures(result, 0, 32)["alignment_cosine.all"].method

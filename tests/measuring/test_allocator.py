@@ -45,9 +45,9 @@ def test_a_clock_that_is_set_meanwhile_leaves_no_number(seconds, missing, monkey
     built = build(run)
     monkeypatch.setattr(allocator, "learn_finite", lambda *arguments: jumps.append(seconds) or learn(*arguments))
     monkeypatch.setattr(time, "time", lambda: clock() + sum(jumps))
-    (found,) = allocator_measures(run, built, one_batch(run, built), 100).values()
-    assert (found.value is None) == missing
-    assert not missing or found.missing == "the clock of the day was set while the profiler ran"
+    (result,) = allocator_measures(run, built, one_batch(run, built), 100).values()
+    assert (result.value is None) == missing
+    assert not missing or result.missing == "the clock of the day was set while the profiler ran"
 
 
 def both(run, **changed) -> tuple[int, int]:
@@ -112,6 +112,6 @@ def test_a_window_too_long_for_the_profiler_has_a_reason(monkeypatch):
 
 def test_without_an_exact_count_there_is_the_same_reason(monkeypatch, tmp_path):
     run = spec("bptt")
-    found = passes.bytes_pass(run, build(run)._replace(rule=Hoarding()), tmp_path).measures
-    assert found["peak_allocator_bytes"].missing == found["peak_live_bytes"].missing
-    assert "bytes at operation" in found["peak_live_bytes"].missing
+    result = passes.bytes_pass(run, build(run)._replace(rule=Hoarding()), tmp_path).measures
+    assert result["peak_allocator_bytes"].missing == result["peak_live_bytes"].missing
+    assert "bytes at operation" in result["peak_live_bytes"].missing

@@ -305,45 +305,45 @@ def rates(needed: floor.Operations, rate: float, threads: int = 1, contended: bo
 def test_floor_is_work_at_the_best_rates(monkeypatch):
     needed = work(rule("eprop"))
     monkeypatch.setattr(floor, "yardstick", lambda products, streams: rates(needed, 1000.0))
-    found = floor.floor_measures(rule("eprop"), network(), ADAM, BATCH, STEPS, wall_time=100.0)
+    result = floor.floor_measures(rule("eprop"), network(), ADAM, BATCH, STEPS, wall_time=100.0)
     expected = (needed.flops + needed.moved) / 1000 / BATCH
-    assert found["floor_time"].value == pytest.approx(expected)
-    assert found["time_over_floor"].value == pytest.approx(100 / expected)
-    assert found["matmul_rate"].value == pytest.approx(500)
-    assert found["copy_bandwidth"].value == pytest.approx(500)
-    units = {name: measure.unit for name, measure in found.items()}
+    assert result["floor_time"].value == pytest.approx(expected)
+    assert result["time_over_floor"].value == pytest.approx(100 / expected)
+    assert result["matmul_rate"].value == pytest.approx(500)
+    assert result["copy_bandwidth"].value == pytest.approx(500)
+    units = {name: measure.unit for name, measure in result.items()}
     assert units == {
         "copy_bandwidth": "byte a second",
         "floor_time": "second a sequence",
         "time_over_floor": "1",
         "matmul_rate": "flop a second",
     }
-    assert "traces" in found["floor_time"].method
+    assert "traces" in result["floor_time"].method
 
 
 def test_what_disturbed_the_rates_is_said(monkeypatch):
     needed = work(BPTT())
     monkeypatch.setattr(floor, "yardstick", lambda products, streams: rates(needed, 1000.0, contended=True))
-    found = floor.floor_measures(BPTT(), network(), ADAM, BATCH, STEPS, wall_time=100.0)
-    assert "other processes" in found["floor_time"].method
+    result = floor.floor_measures(BPTT(), network(), ADAM, BATCH, STEPS, wall_time=100.0)
+    assert "other processes" in result["floor_time"].method
 
 
 def test_rates_of_several_threads_that_others_disturbed_make_no_floor(monkeypatch):
     """A product is as slow as the slowest of its threads: the rates may be too low, and the floor too high."""
     needed = work(BPTT())
     monkeypatch.setattr(floor, "yardstick", lambda *sizes: rates(needed, 1000.0, threads=2, contended=True))
-    found = floor.floor_measures(BPTT(), network(), ADAM, BATCH, STEPS, wall_time=100.0)
-    assert "2 threads" in found["floor_time"].missing
-    assert found["time_over_floor"].value is None
+    result = floor.floor_measures(BPTT(), network(), ADAM, BATCH, STEPS, wall_time=100.0)
+    assert "2 threads" in result["floor_time"].missing
+    assert result["time_over_floor"].value is None
 
 
 def test_a_network_without_maps_has_no_floor(monkeypatch):
     nothing = work(BPTT(), Other(False))
     assert nothing.flops == nothing.moved == 0
     monkeypatch.setattr(floor, "yardstick", lambda products, streams: rates(nothing, 1000.0))
-    found = floor.floor_measures(BPTT(), Other(False), ADAM, BATCH, STEPS, wall_time=100.0)
-    assert found["copy_bandwidth"].value == 500
-    assert {name for name, measure in found.items() if measure.missing} == {
+    result = floor.floor_measures(BPTT(), Other(False), ADAM, BATCH, STEPS, wall_time=100.0)
+    assert result["copy_bandwidth"].value == 500
+    assert {name for name, measure in result.items() if measure.missing} == {
         "floor_time",
         "time_over_floor",
         "matmul_rate",
@@ -451,5 +451,5 @@ def test_nothing_is_faster_than_its_floor(of, neuron, inputs, hidden, steps, seq
     on, clock, batch = network(neuron, inputs=inputs, hidden=[hidden]), Clock(), a_batch(inputs, steps, sequences)
     update = started(of, on, Training(), clock, steps)
     time = timed(lambda: learn_batch(of, batch, update), clock)
-    found = floor.floor_measures(of, on, Training(), sequences, steps, min(time.samples) / sequences)
-    assert found["time_over_floor"].value >= 1
+    result = floor.floor_measures(of, on, Training(), sequences, steps, min(time.samples) / sequences)
+    assert result["time_over_floor"].value >= 1

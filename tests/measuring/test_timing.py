@@ -195,8 +195,8 @@ def test_how_often_a_flat_round_looks_like_warming_up(noise, n, most):
 def test_how_often_a_fall_is_found(n, least, most):
     """A drift of 20 % that fades over five repeats, in noise of 2 %."""
     random, rounds = np.random.default_rng(n), 500
-    found = sum(
+    result = sum(
         still_warming(((1 + 0.2 * np.exp(-np.arange(n) / 5)) * np.exp(0.02 * random.normal(size=n))).tolist())
         for _ in range(rounds)
     )
-    assert least <= found / rounds <= most
+    assert least <= result / rounds <= most

@@ -54,25 +54,25 @@ def test_flops_by_hand():
 
 def test_a_rate_is_work_by_time(monkeypatch):
     looks_every(monkeypatch, 0.01)  # a call lies between two looks: it takes 0.01 s
-    found = measure(PRODUCTS, STREAMS)
+    result = measure(PRODUCTS, STREAMS)
     for product in PRODUCTS:
-        assert found.products[product][:4] == pytest.approx([product.flops / 0.01] * 4)
-    assert found.streams[4096].median == pytest.approx(2 * 4096 / 0.01), "read and written"
-    assert found.copy.median == pytest.approx(2 * module.COPIED / 0.01), "from one and to the other"
+        assert result.products[product][:4] == pytest.approx([product.flops / 0.01] * 4)
+    assert result.streams[4096].median == pytest.approx(2 * 4096 / 0.01), "read and written"
+    assert result.copy.median == pytest.approx(2 * module.COPIED / 0.01), "from one and to the other"
 
 
 @pytest.mark.parametrize("sizes", [1, 40])
 def test_half_a_second_in_all(monkeypatch, sizes):
     clock = looks_every(monkeypatch, 0.001)
-    found = measure([Product(2, 2, n + 1) for n in range(sizes)], STREAMS)
+    result = measure([Product(2, 2, n + 1) for n in range(sizes)], STREAMS)
     assert next(clock) <= module.SECONDS + 0.01
-    assert min(rate.n for rate in found.products.values()) >= 1
+    assert min(rate.n for rate in result.products.values()) >= 1
 
 
 def test_a_slow_machine_measures_each_size_once(monkeypatch):
     looks_every(monkeypatch, 1.0)
-    found = measure(PRODUCTS, STREAMS)
-    assert [rate.n for rate in [*found.products.values(), *found.streams.values(), found.copy]] == [1, 1, 1, 1]
+    result = measure(PRODUCTS, STREAMS)
+    assert [rate.n for rate in [*result.products.values(), *result.streams.values(), result.copy]] == [1, 1, 1, 1]
 
 
 def test_the_fastest_layout_counts(monkeypatch):
@@ -104,8 +104,8 @@ def test_large_products_are_measured_smaller(product, threads, smaller):
 def test_a_rate_is_that_of_the_work_of_the_smaller_product(monkeypatch):
     looks_every(monkeypatch, 0.01)
     large = Product(50176, 1, 512)
-    found = measure([large], [])
-    assert found.products[large].best == pytest.approx(reduced(large, torch.get_num_threads()).flops / 0.01)
+    result = measure([large], [])
+    assert result.products[large].best == pytest.approx(reduced(large, torch.get_num_threads()).flops / 0.01)
 
 
 def test_a_real_measurement_is_in_order():

@@ -104,7 +104,7 @@ def test_two_layers_are_their_equations():
         net.layers[1].from_layer1.weight.mul_(3)
     x = image(8, 4, 72)
     E = net.unroll(x, net.initial_state(4)).outputs.square().mean()
-    found = torch.autograd.grad(E, list(net.parameters()))
+    result = torch.autograd.grad(E, list(net.parameters()))
 
     first = net.layers[0]
     W1, W2, R = (s.module for layer in net.layers for s in layer.synapses.values())
@@ -122,7 +122,7 @@ def test_two_layers_are_their_equations():
         ys.append(F.linear(z2.flatten(1), net.readouts[0].linear.weight, net.readouts[0].linear.bias))
     expected = torch.autograd.grad(torch.stack(ys).square().mean(), list(net.parameters()))
     assert 0.02 < z2.mean() < 0.9
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(result, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
         assert float(b.abs().max()) > 0
 
@@ -157,7 +157,7 @@ def test_the_maps_of_all_sources_are_drawn_as_one(weights, bound):
     layers = [{"name": "a", "conv": 1}, {"name": "b", "conv": 2}, {"conv": 4, "reads": ["a", "b"]}]
     one, two = (s.module for s in layered((1, 4, 4), layers, weights=weights).layers[2].synapses.values())
     largest = [float(map.weight.detach().abs().max()) for map in (one, two)]
-    assert all(0.8 * bound < found <= bound * (1 + 1e-6) for found in largest)
+    assert all(0.8 * bound < result <= bound * (1 + 1e-6) for result in largest)
     assert bool((one.bias == 0).all()) == (weights != "uniform")
 
 
@@ -243,9 +243,9 @@ def test_the_gradient_of_one_window_aligns_with_that_of_bptt():
     """With the same masks of dropout, and in a copy of the network."""
     net = layered((1, 4, 4), [{"conv": 3, "norm_steps": 1}, {"dense": 6, "dropout": 0.4}], neuron=LTC)
     batch = Batch(image(6, 5, 16), torch.tensor([0, 1, 2, 3, 0]))
-    found = alignment(FPTT(parts=1), net, Classification(4), batch)
+    result = alignment(FPTT(parts=1), net, Classification(4), batch)
     assert [
-        found[part].cosine for part in ("all", "layer1.from_input", "layer1.neuron", "layer2.from_layer1")
+        result[part].cosine for part in ("all", "layer1.from_input", "layer1.neuron", "layer2.from_layer1")
     ] == pytest.approx([1] * 4)
 
 
@@ -267,8 +267,8 @@ def test_eprop_reads_channels_of_the_input():
     net = layered((2, 2, 2), [*layers, {"dense": 4, "reads": ["off", "on"]}])
     x, target = image(1, 5, 8), torch.tensor([0, 1, 2, 3, 0])
     assert EProp().supports(net, Classification(4), 1) is None
-    found = learn(EProp(), net, (x, target)).total()
-    for a, b in zip(found, backprop(net, x, target, Classification(4), "end"), strict=True):
+    result = learn(EProp(), net, (x, target)).total()
+    for a, b in zip(result, backprop(net, x, target, Classification(4), "end"), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
     conv = layered((2, 4, 4), [{"conv": 2, "norm_steps": 1}])
     assert "batch normalisation" in EProp().supports(conv, Classification(4), 1)
@@ -285,9 +285,9 @@ def test_maps_of_a_convolution():
     net = layered(
         (2, 4, 4), [{"conv": 3, "pool": {"kind": "max"}}], neuron=LTC, outputs={"readout": 5}, readouts=[{"grid": True}]
     )
-    found = [(m.reads, m.makes, m.positions, m.at_once, m.first, m.later) for m in maps_of(net)]
+    result = [(m.reads, m.makes, m.positions, m.at_once, m.first, m.later) for m in maps_of(net)]
     gate = (27, 3, 4, False, 27, 27)
-    assert found == [(18, 3, 16, True, 0, 0), gate, gate, (3, 5, 4, True, 3, 3)]
+    assert result == [(18, 3, 16, True, 0, 0), gate, gate, (3, 5, 4, True, 3, 3)]
     assert forward_products(net, [2], batch=10) == Counter(
         {Product(320, 18, 3): 1, Product(40, 27, 3): 4, Product(80, 3, 5): 1}
     )

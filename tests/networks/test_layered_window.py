@@ -74,10 +74,10 @@ def test_a_window_is_its_steps_with_gradients(name):
     currents, with parameters. The layers spike, and a window of five follows one of four."""
     network, x = net(name), inputs()
     state = network.initial_state(3)
-    found, expected = network.unroll(x, state), stepped(network, x, state)
+    result, expected = network.unroll(x, state), stepped(network, x, state)
     assert all(0 < float(z.detach().abs().mean()) < 0.9 for z in expected.spikes)
     parameters = list(network.parameters())
-    assert largest(value for _, value in differences(found, expected, parameters)) < 1e-12
+    assert largest(value for _, value in differences(result, expected, parameters)) < 1e-12
     first = network.unroll(x[:4], state)
     second = network.unroll(x[4:], first.state)
     torch.testing.assert_close(second.outputs["membrane"], expected.outputs["membrane"][4:], rtol=1e-12, atol=1e-12)
@@ -88,8 +88,8 @@ def test_the_comparison_notices_a_window_without_its_recurrent_synapses():
     state = network.initial_state(3)
     forgetful = mock.patch.object(window, "Recurrence", lambda linear, norms: Recurrence(None, norms))
     with forgetful:
-        found = network.unroll(x, state)
-    error = largest(value for _, value in differences(found, stepped(network, x, state), list(network.parameters())))
+        result = network.unroll(x, state)
+    error = largest(value for _, value in differences(result, stepped(network, x, state), list(network.parameters())))
     assert error > 1e-3
 
 

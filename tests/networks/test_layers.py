@@ -119,8 +119,8 @@ def test_eligibility_rules_refuse_what_they_could_not_follow():
 @pytest.mark.parametrize("rule", [BPTT(), TruncatedBPTT(window=4), FPTT(), EProp()])
 def test_its_floor_is_that_of_recurrent(rule):
     plain, ours = twins()
-    found, expected = (floor.operations(rule, net, Training(), BATCH, 12) for net in (plain, ours))
-    assert found == expected and found.flops > 0
+    result, expected = (floor.operations(rule, net, Training(), BATCH, 12) for net in (plain, ours))
+    assert result == expected and result.flops > 0
     known = floor.operations(BPTT(), Undescribed(), Training(), BATCH, 12)
     assert known.flops < floor.operations(BPTT(), ours, Training(), BATCH, 12).flops, (
         "gradients by inputs are not known"
@@ -132,9 +132,9 @@ def test_its_parts_have_its_own_names():
     groups = parameter_groups(plain)
     assert list(groups) == ["all", "hidden", "cells.feed", "cells.back", "out"]
     assert groups["hidden"] == ["W.weight", "W.bias", "R.weight"] and groups["cells.back"] == ["R.weight"]
-    found, expected = (alignment(EProp(), net, TASK, Batch(*sequence())) for net in (plain, ours))
-    assert found["cells.feed"].cosine == pytest.approx(expected["layer1.inward"].cosine, abs=1e-10)
-    assert found["out"].cosine == pytest.approx(1)
+    result, expected = (alignment(EProp(), net, TASK, Batch(*sequence())) for net in (plain, ours))
+    assert result["cells.feed"].cosine == pytest.approx(expected["layer1.inward"].cosine, abs=1e-10)
+    assert result["out"].cosine == pytest.approx(1)
 
 
 def test_a_copy_describes_the_copy():
@@ -201,8 +201,8 @@ def test_two_heads():
         step, state = net(x_t, state)
         for name, y in step.output.items():
             torch.testing.assert_close(window.outputs[name][t], y, rtol=1e-12, atol=1e-14)
-        for found, expected in zip(tensors(described), tensors((step, state)), strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+        for result, expected in zip(tensors(described), tensors((step, state)), strict=True):
+            torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(tensors(window.state), tensors(state), rtol=1e-12, atol=1e-14)
     sum(y.sum() for y in window.last().values()).backward()
     assert all(float(p.grad.abs().max()) > 0 for name, p in net.named_parameters() if name.startswith("readout"))
@@ -263,8 +263,8 @@ class Doubled(nn.Linear):
 def is_its_steps(net: Network, x: Tensor) -> bool:
     """Whether a window has the outputs and gradients of its steps."""
     state = net.initial_state(BATCH)
-    found = differences(net.unroll(x, state), stepped(net, x, state), [*net.parameters()])
-    return all(difference < 1e-12 for _, difference in found)
+    result = differences(net.unroll(x, state), stepped(net, x, state), [*net.parameters()])
+    return all(difference < 1e-12 for _, difference in result)
 
 
 @pytest.mark.parametrize("map", ["layers.0.inward", "layers.0.recurrent", "readout.linear"])

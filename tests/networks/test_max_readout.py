@@ -39,11 +39,11 @@ def test_windows_steps_and_layers_agree():
 @pytest.mark.parametrize("rule", ["tbptt", "fptt", "rtrl"])
 def test_rules_train_it_and_exact_ones_have_its_gradient(rule):
     x, target = sequence()
-    found = learn(ALGORITHMS[rule].factory(), recurrent(lif, readout_max=True), (x, target)).total()
-    assert any(g.any() for g in found)
+    result = learn(ALGORITHMS[rule].factory(), recurrent(lif, readout_max=True), (x, target)).total()
+    assert any(g.any() for g in result)
     if rule == "rtrl":
         exact = learn(ALGORITHMS["bptt"].factory(), recurrent(lif, readout_max=True), (x, target)).total()
-        for a, b in zip(found, exact, strict=True):
+        for a, b in zip(result, exact, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
 

@@ -105,8 +105,8 @@ def test_graph_and_network_read_back_spike_alike(case, scheme, tmp_path):
     assert graph.metadata == {"dt": DT, "scheme": scheme}
 
     interpreter = Interpreter(graph, scheme)
-    found = np.stack([interpreter.step(x.double().numpy()) for x in inputs()])
-    np.testing.assert_allclose(found, outputs.numpy(), rtol=1e-4, atol=1e-5)
+    result = np.stack([interpreter.step(x.double().numpy()) for x in inputs()])
+    np.testing.assert_allclose(result, outputs.numpy(), rtol=1e-4, atol=1e-5)
 
     again, outputs_again = spikes_and_outputs(from_nir(graph, DT, scheme))
     assert all(torch.equal(a, b) for a, b in zip(spikes, again, strict=True))
@@ -143,8 +143,8 @@ def test_scales_and_thresholds_of_a_graph_become_weights():
     varied = nir.LIF(tau=node.tau, r=0.5 + np.arange(6.0), v_leak=node.v_leak, v_threshold=0.1 + 0.05 * np.arange(6.0))
     graph = nir.NIRGraph({**graph.nodes, "layer1": varied}, graph.edges)
     interpreter = Interpreter(graph, "exponential")
-    found = np.stack([interpreter.step(x.double().numpy()) for x in inputs()])
-    np.testing.assert_allclose(found, spikes_and_outputs(from_nir(graph, DT))[1].numpy(), rtol=1e-4, atol=1e-5)
+    result = np.stack([interpreter.step(x.double().numpy()) for x in inputs()])
+    np.testing.assert_allclose(result, spikes_and_outputs(from_nir(graph, DT))[1].numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -316,11 +316,11 @@ def test_norse_reads_the_graph_and_spikes_alike():
     net = network("lif", {"reset": "zero", "tau": 5.0}, {"readout_tau": 0.0})
     with torch.no_grad():
         net.layers[0].recurrent.weight.zero_()  # the delay of a loop is the reader's choice
-        theirs, state, found = norse.from_nir(to_nir(net, DT, "euler"), dt=DT), None, []
+        theirs, state, result = norse.from_nir(to_nir(net, DT, "euler"), dt=DT), None, []
         for x in inputs():
             y, state = theirs(x, state)
-            found.append(y)
-    torch.testing.assert_close(torch.stack(found), spikes_and_outputs(net)[1], rtol=1e-4, atol=1e-5)
+            result.append(y)
+    torch.testing.assert_close(torch.stack(result), spikes_and_outputs(net)[1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_command_writes_the_network_of_a_run(tmp_path, capsys):

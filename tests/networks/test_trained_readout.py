@@ -23,8 +23,8 @@ def test_windows_of_any_length_are_their_steps():
     x = sequence(9)[0]
     for steps in (1, 2, 7, 8):
         state = network.initial_state(x.shape[1])
-        found = differences(two_windows(network, x, state, steps), stepped(network, x, state), [*network.parameters()])
-        assert max(difference for _, difference in found) < 1e-12
+        result = differences(two_windows(network, x, state, steps), stepped(network, x, state), [*network.parameters()])
+        assert max(difference for _, difference in result) < 1e-12
 
 
 def gradients(rule: LearningRule) -> list[torch.Tensor]:

@@ -97,7 +97,7 @@ def assert_steps(neuron: Neuron, step, first: dict[str, float], currents: tuple[
     neuron = neuron.double()
     expected = expected_of(step, {name: D(x) for name, x in first.items()}, currents)
     I = torch.tensor(currents, dtype=torch.float64, requires_grad=True)
-    state, found = neuron.initial_state(1, I), []
+    state, result = neuron.initial_state(1, I), []
     assert {name: float(value) for name, value in state._asdict().items()} == pytest.approx(first)
     for t in range(len(currents)):
         current = I[t].reshape(1, 1)
@@ -105,11 +105,11 @@ def assert_steps(neuron: Neuron, step, first: dict[str, float], currents: tuple[
             current = torch.cat((current, -0.3 * current), 1)
         z, state = neuron(current, state)
         assert z is state.z
-        found.append({name: float(value.detach()) for name, value in state._asdict().items()})
-    for each, wanted in zip(found, expected, strict=True):
+        result.append({name: float(value.detach()) for name, value in state._asdict().items()})
+    for each, wanted in zip(result, expected, strict=True):
         assert each == pytest.approx({name: value.x for name, value in wanted.items()}, rel=1e-6, abs=1e-12)
     if neuron.spiking:
-        assert [each["z"] for each in found] == spikes
+        assert [each["z"] for each in result] == spikes
     for field in ("v", "z"):
         (slope,) = torch.autograd.grad(getattr(state, field).sum(), I, retain_graph=True)
         assert float(slope[0]) == pytest.approx(expected[-1][field].d, rel=1e-5, abs=1e-14) and slope[0] != 0
@@ -319,9 +319,9 @@ def test_a_layer_of_gru_is_pytorchs():
         W.bias.copy_(torch.cat((b_ih[: 2 * size] + b_hh[: 2 * size], b_ih[2 * size :], b_hh[2 * size :])))
     x = torch.randn(7, 5, inputs, dtype=torch.float64)
     h, _ = theirs(x)
-    found = ours.unroll(x, ours.initial_state(5)).spikes[0]
-    torch.testing.assert_close(found, h)
-    found.square().sum().backward()
+    result = ours.unroll(x, ours.initial_state(5)).spikes[0]
+    torch.testing.assert_close(result, h)
+    result.square().sum().backward()
     h.square().sum().backward()
     torch.testing.assert_close(W.weight.grad[: 3 * size], theirs.weight_ih_l0.grad)
     torch.testing.assert_close(R.weight.grad[3 * size :], theirs.weight_hh_l0.grad[2 * size :])

@@ -126,8 +126,8 @@ def test_a_stale_state_is_found():
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     with without_compiled_loops(), mock.patch("throughtime.neurons.kernels.kernel.Kernel", StaleState):
-        found = differing(shown(net, x, state), plain)
-    assert "outputs" not in found and "outputs by x" in found
+        result = differing(shown(net, x, state), plain)
+    assert "outputs" not in result and "outputs by x" in result
 
 
 def test_lif_keeps_its_membrane_in_the_place_of_the_current_and_nothing_else():
@@ -369,10 +369,10 @@ def test_registration_reports_a_step_that_cannot_be_compiled():
     before_it = torch.get_rng_state()
     with (
         NEURONS.isolated(),
-        pytest.warns(RuntimeWarning, match="the step of Clamped is not compiled.*`.clamp`") as found,
+        pytest.warns(RuntimeWarning, match="the step of Clamped is not compiled.*`.clamp`") as result,
     ):
         NEURONS.register("clamped")(Clamped)
-    assert [(w.filename, w.lineno) for w in found] == [(__file__, line)]
+    assert [(w.filename, w.lineno) for w in result] == [(__file__, line)]
     assert equations_of(Clamped(3)) is None, "without a second warning"
     assert torch.equal(torch.get_rng_state(), before_it)
 

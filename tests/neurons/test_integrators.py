@@ -100,11 +100,11 @@ def test_a_synapse_before_the_membrane(options, expected):
     y, v = taken(neuron, I)
     assert y.flatten().tolist() == v.flatten().tolist() == expected
     maximum = MaxIntegrator(1, of=lambda shape: neuron)
-    state, found = maximum.initial_state(1, I), []
+    state, result = maximum.initial_state(1, I), []
     for I_t in I:
         z, state = maximum(I_t[None], state)
-        found.append(float(z))
-    assert found == [expected[0], max(expected[:2]), max(expected)]
+        result.append(float(z))
+    assert result == [expected[0], max(expected[:2]), max(expected)]
 
 
 def test_a_negative_maximum_is_below_zero():

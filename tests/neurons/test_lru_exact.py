@@ -30,9 +30,9 @@ def gradients(rule: str, connected: bool) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("rule", ["eprop", "diagonal_rtrl"])
 def test_traces_are_exact_without_recurrent_weights_alone(rule):
-    found, exact = gradients(rule, connected=False), gradients("bptt", connected=False)
-    assert {"layers.0.neuron.nu", "layers.0.neuron.phase", "layers.0.neuron.gain"} <= found.keys()
+    result, exact = gradients(rule, connected=False), gradients("bptt", connected=False)
+    assert {"layers.0.neuron.nu", "layers.0.neuron.phase", "layers.0.neuron.gain"} <= result.keys()
     for name, g in exact.items():
-        assert error([found[name]], [g]) < 1e-11 and g.any(), name
+        assert error([result[name]], [g]) < 1e-11 and g.any(), name
     connected = error([*gradients(rule, connected=True).values()], [*gradients("bptt", connected=True).values()])
     assert connected > 1e-3

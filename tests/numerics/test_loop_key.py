@@ -155,13 +155,13 @@ OF_ARRAYS = {"shape", "size", "dtype", "ndim", "T", "strides", "itemsize", "ctyp
 
 def unannotated(source: str) -> list[str]:
     """Return the fields that compiled loops of a module read of parameters without a class as annotation."""
-    found = []
+    result = []
     for loop in ast.walk(ast.parse(source)):
         if isinstance(loop, ast.FunctionDef) and "compiled" in map(ast.unparse, loop.decorator_list):
             plain = {p.arg for p in loop.args.args if p.annotation is None or ast.unparse(p.annotation) == "Any"}
             reads = (node for node in ast.walk(loop) if isinstance(node, ast.Attribute))
-            found += [f"{loop.name}: {ast.unparse(n)}" for n in reads if ast.unparse(n.value) in plain]
-    return [each for each in found if each.rpartition(".")[2] not in OF_ARRAYS]
+            result += [f"{loop.name}: {ast.unparse(n)}" for n in reads if ast.unparse(n.value) in plain]
+    return [each for each in result if each.rpartition(".")[2] not in OF_ARRAYS]
 
 
 def test_parameters_whose_fields_loops_read_are_annotated():

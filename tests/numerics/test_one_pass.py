@@ -62,7 +62,7 @@ def test_adamax_with_a_wrong_decay_is_found(monkeypatch):
 
 def regularised(steps: int = 4, plain: bool = False) -> list[torch.Tensor]:
     W, g = [weights()], [weights(1)]
-    form, found = CodeForm(W, alpha=0.2, beta=0.3, rho=0.1), []
+    form, result = CodeForm(W, alpha=0.2, beta=0.3, rho=0.1), []
     for n in range(steps):
         g[0].copy_(weights(n + 2))
         if plain:
@@ -74,8 +74,8 @@ def regularised(steps: int = 4, plain: bool = False) -> list[torch.Tensor]:
             squares = form.add_gradient(g)
             W[0].sub_(g[0], alpha=0.01)
             form.advance([])
-        found += [torch.tensor([float(s) for s in squares], dtype=F64), g[0].clone()]
-    return [*found, form.mean[0], form.lam[0]]
+        result += [torch.tensor([float(s) for s in squares], dtype=F64), g[0].clone()]
+    return [*result, form.mean[0], form.lam[0]]
 
 
 def test_the_code_form_in_one_pass_is_its_operations():
@@ -101,15 +101,15 @@ def test_several_tensors_add_up():
 
 def with_auxiliary(epoch: int) -> list[torch.Tensor]:
     """Loss, gradient and table over three batches, two of them of the same part."""
-    loss, found = AuxiliaryLoss(5, parts=3, uniform_epochs=1, like=weights()), []
+    loss, result = AuxiliaryLoss(5, parts=3, uniform_epochs=1, like=weights()), []
     for n, part in enumerate((1, 2, 1)):
         y = weights(n)[:60].view(12, 5).clone().requires_grad_()
         target = (weights(n + 7)[:12] * 100).long() % 4  # of the last class there is none
         E = loss.beside(0.3, y, target, part, epoch)
-        found += [E.detach(), *torch.autograd.grad(2 * E, y)]
+        result += [E.detach(), *torch.autograd.grad(2 * E, y)]
         loss.learn(y.detach(), target, part)
-        found.append(loss.Q.clone())
-    return found
+        result.append(loss.Q.clone())
+    return result
 
 
 @pytest.mark.parametrize("epoch", [0, 1])

@@ -157,14 +157,14 @@ def test_weights_are_rounded_once_a_window(neuron):
 
     _, net = twins(neuron, {"hidden": [16]})
     R = net.layers[0].recurrent.weight
-    found = []
+    result = []
     for steps in (5, 40):
         x = torch.randn(steps, 7, 3)
         with Rounded() as mode:
             mode.seen = Counter()
             net.unroll(x, net.initial_state(7)).outputs.sum().backward()
-        found.append(mode.seen[R.shape])
-    assert 0 < found[0] == found[1]
+        result.append(mode.seen[R.shape])
+    assert 0 < result[0] == result[1]
 
 
 @pytest.mark.parametrize("neuron", ["lif", "ltc"])
@@ -193,7 +193,7 @@ def test_every_rule_learns_so(rule, neuron):
 def test_the_floor_of_float32_is_not_that_of_bfloat16():
     run = spec(precision="bfloat16")
     built = build(run)
-    found = floor.floor_measures(built.rule, built.network, run.training, 100, 8, 1.0)
-    assert {m.missing for m in found.values()} == {
+    result = floor.floor_measures(built.rule, built.network, run.training, 100, 8, 1.0)
+    assert {m.missing for m in result.values()} == {
         "the yardstick measures products of float32, but the run used bfloat16"
     }

@@ -26,21 +26,21 @@ def spikes(*shape: int, rate: float) -> torch.Tensor:
 @pytest.fixture
 def calls(monkeypatch) -> list[str]:
     """The list of compiled loops that were called, in order, each with whether it did the product."""
-    found = []
+    result = []
 
     def watched(name):
         loop = getattr(spike_product, name)
 
         def call(*arguments):
             took = loop(*arguments)
-            found.append(f"{name}: {'taken' if took else 'left'}")
+            result.append(f"{name}: {'taken' if took else 'left'}")
             return took
 
         return call
 
     for name in ("add_rows", "add_outer"):
         monkeypatch.setattr(spike_product, name, watched(name))
-    return found
+    return result
 
 
 def test_rows_are_added_by_hand():
@@ -63,8 +63,8 @@ def test_they_are_the_dense_products_whatever_the_rate(calls, rate, inputs, outp
     R, sums = torch.randn(outputs, inputs, dtype=F64), torch.randn(13, outputs, dtype=F64)
     z, δ = spikes(4, 13, inputs, rate=rate), torch.randn(4, 13, outputs, dtype=F64)
     torch.testing.assert_close(SpikeProduct(R, FLOAT32, SHORT).add(sums.clone(), z[0]), sums + z[0] @ R.t())
-    found = add_weight_gradient(R.clone(), δ, z.to(torch.int8), FLOAT32)
-    torch.testing.assert_close(found, R + δ.flatten(0, 1).t() @ z.flatten(0, 1))
+    result = add_weight_gradient(R.clone(), δ, z.to(torch.int8), FLOAT32)
+    torch.testing.assert_close(result, R + δ.flatten(0, 1).t() @ z.flatten(0, 1))
     few = [float(each.mean()) <= FEW for each in (z[0], z)]
     assert calls == [f"{n}: {'taken' if f else 'left'}" for n, f in zip(("add_rows", "add_outer"), few, strict=True)]
 

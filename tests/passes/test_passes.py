@@ -92,10 +92,10 @@ def test_the_level_is_that_before_the_first_batch_and_the_growth_that_over_two(m
     )
     begin = built.rule.begin
     built.rule.begin = lambda batch, update: (begun.append(batch), begin(batch, update))
-    found = growth_measures(run, built, Grown(begun))
-    assert found["level_process_bytes"].value == 1000
-    assert found["peak_process_bytes"].value == 2 * 100
-    assert found["input_bytes"].value == 8 * 100 * 8 * 4, "8 steps of 100 sequences of 8 inputs, without targets"
+    result = growth_measures(run, built, Grown(begun))
+    assert result["level_process_bytes"].value == 1000
+    assert result["peak_process_bytes"].value == 2 * 100
+    assert result["input_bytes"].value == 8 * 100 * 8 * 4, "8 steps of 100 sequences of 8 inputs, without targets"
     assert learnt == [(False, 2), (True, 100), (True, 100)]
 
 

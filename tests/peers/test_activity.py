@@ -68,13 +68,13 @@ def theirs(model: nn.Module, x: Tensor, batch: int) -> dict[str, float]:
     loader = torch.utils.data.DataLoader(data, batch_size=batch)
     metrics = [SynapticOperations, ActivationSparsity, ActivationSparsityByLayer]
     with torch.no_grad():
-        found = Benchmark(wrapped, loader, [], [], [[], metrics]).run(quiet=True)
-    operations, by_layer = found["SynapticOperations"], found["ActivationSparsityByLayer"]
+        result = Benchmark(wrapped, loader, [], [], [[], metrics]).run(quiet=True)
+    operations, by_layer = result["SynapticOperations"], result["ActivationSparsityByLayer"]
     return {
         "synaptic_operations.dense": operations["Dense"],
         "synaptic_operations.effective_macs": operations["Effective_MACs"],
         "synaptic_operations.effective_acs": operations["Effective_ACs"],
-        "activation_sparsity": found["ActivationSparsity"],
+        "activation_sparsity": result["ActivationSparsity"],
         **{f"firing_rate.layer{int(l) + 1}": 1 - sparsity for l, sparsity in by_layer.items()},
     }
 
@@ -126,22 +126,22 @@ def made(name: str, inputs: Callable[[Tensor], Tensor]) -> tuple[Recurrent, Tens
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_equal_at_batch_size_one(name, inputs, neurobench):
     network, x = made(name, inputs)
-    mine, found = ours(network, x), theirs(Hookable(network), x, 1)
+    mine, result = ours(network, x), theirs(Hookable(network), x, 1)
     assert 0 < mine["activation_sparsity"] < 0.95 or not network.spiking, "the comparison needs spikes"
     for quantity, value in mine.items():
         if quantity.startswith("synaptic_operations"):
-            assert value == found[quantity]  # whole numbers over the number of sequences: to the last count
+            assert value == result[quantity]  # whole numbers over the number of sequences: to the last count
         elif value is not None:
-            assert value == pytest.approx(found[quantity], abs=1e-12)
+            assert value == pytest.approx(result[quantity], abs=1e-12)
 
 
 @pytest.mark.parametrize("batch", [4, SEQUENCES])
 @pytest.mark.parametrize("inputs", [analog, events])
 def test_equal_at_any_batch_size_where_no_map_reads_both(inputs, batch, neurobench):
     network, x = made("lif", inputs)
-    mine, found = ours(network, x), theirs(Hookable(network), x, batch)
+    mine, result = ours(network, x), theirs(Hookable(network), x, batch)
     for quantity, value in mine.items():
-        assert value == pytest.approx(found[quantity], abs=1e-12)
+        assert value == pytest.approx(result[quantity], abs=1e-12)
     assert (mine["synaptic_operations.effective_macs"] == 0) == (inputs is events)
 
 
@@ -168,9 +168,9 @@ def test_convolution(bias, neurobench):
             return torch.stack([self.conv(x_t.unsqueeze(1)) for x_t in x.unbind(1)])
 
     x = mixed(torch.rand(STEPS, SEQUENCES, 2, dtype=F64, generator=torch.Generator().manual_seed(1)))
-    mine, found = ours(network, x), theirs(Stepped(), x, 1)
+    mine, result = ours(network, x), theirs(Stepped(), x, 1)
     for quantity in ("dense", "effective_macs", "effective_acs"):
-        assert mine[f"synaptic_operations.{quantity}"] == found[f"synaptic_operations.{quantity}"]
+        assert mine[f"synaptic_operations.{quantity}"] == result[f"synaptic_operations.{quantity}"]
     assert mine["synaptic_operations.effective_macs"] > 0
 
 
@@ -190,20 +190,20 @@ class Cell(nn.Module):
 
 def test_their_lstm_cell_has_the_products_of_gates_and_state_as_well(neurobench):
     x = analog(torch.rand(STEPS, SEQUENCES, INPUTS, dtype=F64, generator=torch.Generator().manual_seed(1)))
-    found = theirs(Cell(5), x, 1)
+    result = theirs(Cell(5), x, 1)
     maps = STEPS * 4 * 5 * (INPUTS + 5)  # what we count of W and R
     products = STEPS * 3 * 5  # F c, I G, O tanh(c)
     # At the first step h and c are 0: no R h, and no F c.
-    assert found["synaptic_operations.effective_macs"] == maps - 4 * 5 * 5 + products - 5
+    assert result["synaptic_operations.effective_macs"] == maps - 4 * 5 * 5 + products - 5
     assert (
-        found["synaptic_operations.dense"] == found["synaptic_operations.effective_macs"]
+        result["synaptic_operations.dense"] == result["synaptic_operations.effective_macs"]
     )  # leaves zero states out too
 
 
 def test_their_lstm_cell_calls_everything_ac_where_its_input_is_binary(neurobench):
     x = torch.ones(STEPS, SEQUENCES, INPUTS, dtype=F64)
-    found = theirs(Cell(5), x, 1)
-    assert found["synaptic_operations.effective_macs"] == 0
+    result = theirs(Cell(5), x, 1)
+    assert result["synaptic_operations.effective_macs"] == 0
     network = Recurrent(INPUTS, 2, LSTM, hidden=(5,)).double()
     assert ours(network, x)["synaptic_operations.effective_macs"] >= (STEPS - 1) * 4 * 5 * 5  # R h
 
@@ -226,12 +226,12 @@ def test_their_sums_are_rounded_to_float32(neurobench):
     layer, x = nn.Linear(4097, 4099), torch.ones(1, 4097)
     with torch.no_grad():
         layer.weight.fill_(1.0)
-        found, binary = single_layer_MACs(x, layer)
+        result, binary = single_layer_MACs(x, layer)
         with SynapticOperations(layer) as operations:
             layer(x)
     assert binary
     assert operations.total("effective_acs") == 4097 * 4099
-    assert found != 4097 * 4099 and found == pytest.approx(4097 * 4099, rel=1e-6)
+    assert result != 4097 * 4099 and result == pytest.approx(4097 * 4099, rel=1e-6)
 
 
 def test_without_calls_they_see_nothing(neurobench):

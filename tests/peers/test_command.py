@@ -62,8 +62,8 @@ def test_the_plain_loop_is_ours(neuron, does):
 
 @pytest.mark.parametrize("work", [LTC, ADDING])
 def test_the_authors_form_is_ours_update_by_update(work):
-    found = compared(work, "authors-form")
-    assert found["size"] < 1e-10
+    result = compared(work, "authors-form")
+    assert result["size"] < 1e-10
     asked = question(work)
     before = dict(asked.network.named_parameters())
     after = child._job("ours", asked.to(torch.float64)).answer()
@@ -312,8 +312,8 @@ def test_the_floor_of_a_forward_pass_is_its_products():
 
 @pytest.mark.parametrize("work", [TINY, TINY._replace(does="evaluate"), TINY._replace(does="eprop"), LTC, ADDING])
 def test_every_kind_of_work_has_a_floor(work):
-    found = child.answer({"do": "floor", "work": work._asdict(), "implementation": "ours", "threads": 1})
-    assert found["floor"] > 0
+    result = child.answer({"do": "floor", "work": work._asdict(), "implementation": "ours", "threads": 1})
+    assert result["floor"] > 0
 
 
 # ---- the command -------------------------------------------------------------------------------------------------

@@ -161,12 +161,12 @@ def test_recurrent_lif_is_snntorchs_rleaky_in_spikes_membranes_and_gradients(snn
     W, c, R, c_R = gradient(z, *layer.inward.parameters(), *layer.recurrent.parameters())
     d_drive, V, c_V = gradient(torch.stack(spikes), drive, *rleaky.recurrent.parameters())
     assert R.abs().max() > 1e-3
-    for found, expected in zip(
+    for result, expected in zip(
         (W, c, R, c_R),
         (torch.einsum("tbj,tbi->ji", d_drive, x), d_drive.sum((0, 1)), g * V, g * c_V),
         strict=True,
     ):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12)
 
 
 # ---- norse -------------------------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ def runs(*values: float) -> dict[int, float]:
 
 def test_a_difference_of_means_is_paired_and_corrected():
     """Differences 1, 2, 3: mean 2, sd 1, t = 2 √3 at 2 degrees of freedom: p = 0.0742; twice that by Holm."""
-    found = against(runs(0, 0, 0), {"a": runs(1, 2, 3), "b": runs(-1, -2, -3)}, "higher")
-    assert found["a"].difference == 2 and found["a"].n == 3 and found["a"].p == pytest.approx(2 * 0.07418, rel=1e-3)
-    assert found["a"].low == pytest.approx(2 - 4.3027 / math.sqrt(3), rel=1e-4)
-    assert {of.word for of in found.values()} == {"not distinguished"}
+    result = against(runs(0, 0, 0), {"a": runs(1, 2, 3), "b": runs(-1, -2, -3)}, "higher")
+    assert result["a"].difference == 2 and result["a"].n == 3 and result["a"].p == pytest.approx(2 * 0.07418, rel=1e-3)
+    assert result["a"].low == pytest.approx(2 - 4.3027 / math.sqrt(3), rel=1e-4)
+    assert {of.word for of in result.values()} == {"not distinguished"}
     alone = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2)}, "lower")
     assert (
         alone["a"].word == "worse"
@@ -32,9 +32,9 @@ def test_shares_of_solved_runs_have_an_exact_test():
     task = solved("higher", "fraction", 0.5)
     full, none = runs(*[0.9] * 5), runs(*[0.5] * 5)
     for rules, word in ((6, "worse"), (7, "n decides nothing")):
-        found = against(full, {str(i): none for i in range(rules)}, "higher", task)
-        assert found["0"].p == pytest.approx(rules * 2 / 252) and found["0"].word == word
-        assert found["0"].difference == -1 and found["0"].low is None
+        result = against(full, {str(i): none for i in range(rules)}, "higher", task)
+        assert result["0"].p == pytest.approx(rules * 2 / 252) and result["0"].word == word
+        assert result["0"].difference == -1 and result["0"].low is None
 
 
 def test_a_run_is_solved_half_of_the_way_from_chance():
@@ -50,18 +50,20 @@ def test_results_are_bimodal_where_solved_and_unsolved_runs_of_a_rule_are_apart(
 
 
 def test_a_single_replicate_decides_nothing():
-    (found,) = against(runs(0.5), {"a": runs(0.9)}, "higher").values()
-    assert (found.word, found.n, found.low) == ("n decides nothing", 1, None) and found.difference == pytest.approx(0.4)
+    (result,) = against(runs(0.5), {"a": runs(0.9)}, "higher").values()
+    assert (result.word, result.n, result.low) == ("n decides nothing", 1, None) and result.difference == pytest.approx(
+        0.4
+    )
 
 
 def test_n_of_one_pair_decides_nothing_where_that_of_another_does():
-    found = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2), "b": {0: 4}}, "higher")
-    assert [of.word for of in found.values()] == ["better", "n decides nothing"]
+    result = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2), "b": {0: 4}}, "higher")
+    assert [of.word for of in result.values()] == ["better", "n decides nothing"]
 
 
 def test_rules_without_a_common_replicate_are_not_distinguished():
-    (found,) = against({0: 0.5, 1: 0.6}, {"a": {2: 0.9, 3: 0.95}}, "higher").values()
-    assert found.n == 0 and found.p == 1
+    (result,) = against({0: 0.5, 1: 0.6}, {"a": {2: 0.9, 3: 0.95}}, "higher").values()
+    assert result.n == 0 and result.p == 1
 
 
 def test_false_verdicts_within_a_family_are_at_most_five_percent():
@@ -73,6 +75,6 @@ def test_false_verdicts_within_a_family_are_at_most_five_percent():
     for values, of in ((draws, None), (coins, task)):
         wrong = 0
         for base, *rules in values:
-            found = against(runs(*base), {str(i): runs(*rule) for i, rule in enumerate(rules)}, "higher", of)
-            wrong += any(one.word in ("better", "worse") for one in found.values())
+            result = against(runs(*base), {str(i): runs(*rule) for i, rule in enumerate(rules)}, "higher", of)
+            wrong += any(one.word in ("better", "worse") for one in result.values())
         assert wrong / families <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / families)

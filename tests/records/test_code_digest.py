@@ -134,7 +134,7 @@ def test_the_name_and_place_of_a_plugin_do_not_matter(sources):
 
 
 def test_the_package_of_an_installed_plugin_is_followed_without_importing_it(tmp_path, monkeypatch):
-    found = []
+    result = []
     for place, γ in (("a", 1), ("b", 1), ("c", 2)):
         package = tmp_path / place / "plugged"
         package.mkdir(parents=True)
@@ -144,9 +144,9 @@ def test_the_package_of_an_installed_plugin_is_followed_without_importing_it(tmp
         with monkeypatch.context() as here:
             here.syspath_prepend(tmp_path / place)
             module_digest.cache_clear()  # as in a process of its own
-            found.append(code_digest(types.FunctionType((lambda: None).__code__, {"__name__": "plugged.rule"})))
+            result.append(code_digest(types.FunctionType((lambda: None).__code__, {"__name__": "plugged.rule"})))
         assert not {"plugged", "plugged.deep"} & sys.modules.keys()
-    assert found[0] == found[1] != found[2]
+    assert result[0] == result[1] != result[2]
 
 
 def test_an_imported_module_counts_as_it_was_when_it_was_read(tmp_path, monkeypatch):
@@ -200,12 +200,12 @@ def test_all_that_a_pass_runs_on_is_followed_but_what_names_and_stores():
     others = {"records", "suites", "spec", "errors", "registry", "display", "collector", "whole_files", "source_digest"}
     others |= {"python_files"}
     top = Path(digests.__file__).parent
-    found: set[str] = set()
+    result: set[str] = set()
     waiting = {"passes", "algorithms", "neurons", "networks", "datasets"}
     while waiting:
-        found.add(room := waiting.pop())
+        result.add(room := waiting.pop())
         folder = next((f for f in (top / room, top.parent / room) if f.is_dir()), None)
         for path in folder.rglob("*.py") if folder else ():
             named = re.findall(r"^ *from throughtime\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-            waiting |= set(named) - found - others
-    assert found == set(ROOMS)
+            waiting |= set(named) - result - others
+    assert result == set(ROOMS)

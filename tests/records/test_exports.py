@@ -89,13 +89,13 @@ def test_wandb_has_an_offline_run_for_each_run(folder, tmp_path, capsys, monkeyp
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # a server that does not answer
     said = exported("wandb", folder, tmp_path / "out", capsys)
     assert said.startswith("3 runs; next: `wandb sync ")
-    found = {}
+    result = {}
     for path in sorted((tmp_path / "out" / "wandb").glob("offline-run-*/run-*.wandb")):
         records = [Record.FromString(data) for data in chunks(path.read_bytes())]
         (run,) = (record.run for record in records if record.HasField("run"))
-        found[run.display_name] = run, [record.history for record in records if record.HasField("history")]
-    assert set(found) == {"bptt lif digits #0", "bptt lif digits #1", "fptt lif digits #0"}
-    run, history = found["bptt lif digits #1"]
+        result[run.display_name] = run, [record.history for record in records if record.HasField("history")]
+    assert set(result) == {"bptt lif digits #0", "bptt lif digits #1", "fptt lif digits #0"}
+    run, history = result["bptt lif digits #1"]
     assert (run.project, run.run_group, len(history)) == ("quick", "bptt lif digits", 3)
     items = {item.nested_key[0] or item.key: item.value_json for item in history[-1].item}
     assert (items["validation"], items["_step"]) == ("0.75", "30")

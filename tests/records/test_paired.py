@@ -16,27 +16,27 @@ from throughtime.records.statistics.paired import paired_difference
 def test_two_runs_of_two_sequences_by_hand():
     """d = [[1, 0], [0, 1]]: both means of runs and of sequences are 1/2, and all is interaction: v_e = 4 (1/2)² / 4."""
     t = 12.706204736432095  # at ν = 1
-    found = paired_difference([[False, True], [False, False]], [[True, True], [False, True]])
-    assert (found.mean, found.high - found.mean, found.n) == (0.5, pytest.approx(t * 0.5), 2)
+    result = paired_difference([[False, True], [False, False]], [[True, True], [False, True]])
+    assert (result.mean, result.high - result.mean, result.n) == (0.5, pytest.approx(t * 0.5), 2)
     # d = [[1, 0], [1, 1]]: means of runs 1/2 and 1, v_r = 1/16; those of sequences the same; v_e = (4 / 16) / 4 = 1/16.
-    found = paired_difference([[False, True], [False, False]], [[True, True], [True, True]])
-    assert found.mean == 0.75 and found.high - found.mean == pytest.approx(t * 0.25)
+    result = paired_difference([[False, True], [False, False]], [[True, True], [True, True]])
+    assert result.mean == 0.75 and result.high - result.mean == pytest.approx(t * 0.25)
 
 
 def test_runs_that_agree_on_all_sequences_leave_the_spread_of_the_sequences():
     """Where each run has the same outcomes, only the sequences vary."""
     d = np.array([1, 1, 0, 0, 0, 0, -1, 0, 0, 1])
     base, new = np.tile(d < 0, (3, 1)), np.tile(d > 0, (3, 1))
-    found, over_sequences = paired_difference(base, new), mean_interval(d.astype(float))
-    assert (found.low, found.high) == pytest.approx((over_sequences.low, over_sequences.high))
+    result, over_sequences = paired_difference(base, new), mean_interval(d.astype(float))
+    assert (result.low, result.high) == pytest.approx((over_sequences.low, over_sequences.high))
 
 
 def test_sequences_that_are_all_alike_leave_the_spread_of_the_runs():
     d = [1, 0, 0, 1]
     base = [[False] * 50] * 4
     new = [[bool(each)] * 50 for each in d]
-    found, over_runs = paired_difference(base, new), mean_interval([float(each) for each in d])
-    assert (found.low, found.high) == pytest.approx((over_runs.low, over_runs.high))
+    result, over_runs = paired_difference(base, new), mean_interval([float(each) for each in d])
+    assert (result.low, result.high) == pytest.approx((over_runs.low, over_runs.high))
 
 
 def test_one_run_has_no_interval_and_other_splits_are_refused():
@@ -57,8 +57,8 @@ def test_the_interval_covers_the_true_difference(of_runs, of_sequences):
         return random.normal(size=(R, n)) + own > 0
 
     for _ in range(400):
-        found = paired_difference(runs(), runs())
-        covered += found.low <= 0 <= found.high
+        result = paired_difference(runs(), runs())
+        covered += result.low <= 0 <= result.high
     assert 0.92 <= covered / 400 <= 0.985
 
 

@@ -13,10 +13,10 @@ RATE, OPERATIONS = "spikes per neuron and step", "operations a sequence"
 def active(rates: list[float] | None):
     """Return the activity measures of the training pass; None: cells that do not spike, in one layer."""
     why = None if rates else "these cells do not spike"
-    found = {f"firing_rate.layer{i}": measure(rate, RATE) for i, rate in enumerate(rates or (), 1)}
+    result = {f"firing_rate.layer{i}": measure(rate, RATE) for i, rate in enumerate(rates or (), 1)}
     return {
         "firing_rate": measure(sum(rates) / len(rates) if rates else None, RATE, why),
-        **(found or {"firing_rate.layer1": measure(None, RATE, why)}),
+        **(result or {"firing_rate.layer1": measure(None, RATE, why)}),
         "activation_sparsity": measure(0.75, "fraction"),
         "synaptic_operations.dense": measure(64_000.0, OPERATIONS),
         "synaptic_operations.effective_macs": measure(1_500.0, OPERATIONS),

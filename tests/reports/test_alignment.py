@@ -52,11 +52,11 @@ def put_aligned(store: Store, cell: str, replicate: int, at: dict[int, Numbers],
 
 def numbers(cosine: float, ratio: float, neuron: str = "lif") -> Numbers:
     """Hidden groups near these, and an exact readout."""
-    found: Numbers = {"all": ((1 + cosine) / 2, (1 + ratio) / 2), "hidden": (cosine, ratio)}
-    found |= {"layer1.inward": (cosine**2, 0.8 * ratio), "layer1.recurrent": (max(-1.0, cosine - 0.1), 1.2 * ratio)}
+    result: Numbers = {"all": ((1 + cosine) / 2, (1 + ratio) / 2), "hidden": (cosine, ratio)}
+    result |= {"layer1.inward": (cosine**2, 0.8 * ratio), "layer1.recurrent": (max(-1.0, cosine - 0.1), 1.2 * ratio)}
     if neuron == "ltc":
-        found["layer1.neuron"] = (cosine**3, 0.5 * ratio)
-    return {**found, "readout": (1.0, 1.0)}
+        result["layer1.neuron"] = (cosine**3, 0.5 * ratio)
+    return {**result, "readout": (1.0, 1.0)}
 
 
 def grid_store(folder) -> Store:
@@ -287,10 +287,10 @@ def test_the_page_has_each_panel_in_its_place_with_groups_and_hollow_points(stor
     for neuron in ("lif", "alif", "ltc", "lstm", "rnn"):
         for rule, cosine in (("bptt", 1.0), ("eprop", 0.4)):
             put_aligned(store, f"{rule} {neuron} digits", 0, {e: numbers(cosine, cosine) for e in EPOCHS})
-    found = Results(store.folder)
-    panels = described(alignment_over_training(found, "quick", "laptop").figure)["panels"]
+    result = Results(store.folder)
+    panels = described(alignment_over_training(result, "quick", "laptop").figure)["panels"]
     assert [(panel["row"], panel["column"]) for panel in panels[-2:]] == [(2, 0), (3, 0)], "the fifth neuron"
-    panels = described(alignment_by_group(found, "quick", "laptop").figure)["panels"]
+    panels = described(alignment_by_group(result, "quick", "laptop").figure)["panels"]
     names = ["hidden", "layer1.inward", "layer1.recurrent", "readout"]
     assert {tuple(panel["y"]["ticks"][1]) for panel in panels} == {tuple(names)}
     points = [trace for trace in panels[0]["traces"] if "symbol" in trace and trace["name"] == "eprop"]

@@ -23,9 +23,9 @@ JUDGED = {
 
 
 def test_every_verdict_is_counted_once():
-    for found in counts(JUDGED):
-        assert sum(found[word] for word in COLUMNS) == len(JUDGED[found["paper"]])
-        assert found["unclear"] == 121 and found["supported"] == 120
+    for result in counts(JUDGED):
+        assert sum(result[word] for word in COLUMNS) == len(JUDGED[result["paper"]])
+        assert result["unclear"] == 121 and result["supported"] == 120
 
 
 def test_the_court_fits_80_columns():

@@ -93,8 +93,8 @@ def test_the_record_holds_map_and_precision_by_class(grids, tmp_path):
         losses[rule] = [float(line.split('"train_loss": ')[1].split(",")[0]) for line in _curve(tmp_path / rule)]
         for metric in ("mAP", "mAP_11", "AP.cat", "AP.dog"):
             for end in ("", "_best_validation", "_validation", "_best_test"):
-                found = measures[f"{metric}{end}"]
-                assert found.unit == "fraction" and found.better == "higher" and 0 <= found.value <= 1
+                outcome = measures[f"{metric}{end}"]
+                assert outcome.unit == "fraction" and outcome.better == "higher" and 0 <= outcome.value <= 1
         by_class = (measures["AP.cat"].value + measures["AP.dog"].value) / 2
         assert measures["mAP"].value == pytest.approx(by_class)
         assert measures["chance"].value == 0
@@ -116,9 +116,9 @@ def test_tables_show_percent_and_all_metrics(grids, store):
     values = {"mAP": 0.4321, "mAP_11": 0.421, "AP.cat": 0.25, "AP.dog": 0.6142}
     measures = {f"{name}{end}": measure(value, "fraction") for name, value in values.items() for end in ends}
     put(store, spec_of(grids, "bptt"), measures=measures, metric="mAP")
-    found = Results.load(store.folder)
-    assert "mAP (%)" in render(found) and "43.2" in render(found)
-    by_name = {table.name: table for table in tables(found)}
+    result = Results.load(store.folder)
+    assert "mAP (%)" in render(result) and "43.2" in render(result)
+    by_name = {table.name: table for table in tables(result)}
     rows = {row[2].text: row[3].text for row in by_name["mine-tiny-further"].rows}
     assert rows == {"mAP_11 (%)": "42.1 (n=1)", "AP.cat (%)": "25.0 (n=1)", "AP.dog (%)": "61.4 (n=1)"}
 
@@ -144,10 +144,10 @@ def test_detections_are_drawn_where_the_network_sees_them(grids, store, tmp_path
     drawn = draw_detections(Results.load(store.folder), run, sequence=3)
     data = drawn.data
     assert sorted(set(data["image"])) == [3, 4, 5, 6, 7], "five of the eight images are left"
-    found = data[data["what"] == "detection"]
-    assert len(found) == 5 * 4 and set(found["class"]) == {"cat"}
-    assert found["score"].tolist() == pytest.approx([0.8] * 20, abs=1e-4)
-    first = found.iloc[:4].sort_values(["top", "left"])
+    result = data[data["what"] == "detection"]
+    assert len(result) == 5 * 4 and set(result["class"]) == {"cat"}
+    assert result["score"].tolist() == pytest.approx([0.8] * 20, abs=1e-4)
+    first = result.iloc[:4].sort_values(["top", "left"])
     width, height = 135 / 416, 169 / 416  # anchor 4 around the centres of four cells
     assert first["left"].tolist() == pytest.approx([0.25 - width / 2, 0.75 - width / 2] * 2)
     assert first["top"].tolist() == pytest.approx([0.25 - height / 2] * 2 + [0.75 - height / 2] * 2)

@@ -54,8 +54,8 @@ def test_two_sequences_miss_with_a_rate_of_the_batch(monkeypatch):
 
 def test_evidence_accumulation_misses_with_another_optimiser(monkeypatch):
     monkeypatch.setattr(nest, "TensorFlowAdam", torch.optim.Adam)
-    found = misses(inspect.unwrap(nest.evidence_accumulation)(1, ITERATIONS), "evidence accumulation, batch 1", 1e-6)
-    assert found[0] is False and found[-1]
+    result = misses(inspect.unwrap(nest.evidence_accumulation)(1, ITERATIONS), "evidence accumulation, batch 1", 1e-6)
+    assert result[0] is False and result[-1]
 
 
 @pytest.mark.parametrize("suite", ["eprop-evidence", "eprop-pattern"])

@@ -167,12 +167,12 @@ def test_a_plugin_has_its_title_and_colour_in_figures_and_tables(store, isolated
 
     for rule in ("mine", "bptt", "a_rule"):
         put(store, run_spec(f"{rule} cell digits"), measures={**results("accuracy", 0.5, 0.1), **costs(0.1, 2.0**20)})
-    found = Results(store.folder)
-    drawn = tradeoff(found, "quick", "laptop")
+    result = Results(store.folder)
+    drawn = tradeoff(result, "quick", "laptop")
     legends = [[text.get_text().strip() for text in legend.get_texts()] for legend in drawn.figure.legends]
     assert legends == [["bptt", "My own rule", "a_rule"], ["Our cell"]]
     assert rule_styles(["mine"])["mine"].colour == to_rgb("tab:red")
-    printed, data = render(found), render(found, form="csv")
+    printed, data = render(result), render(result, form="csv")
     assert printed.index("bptt") < printed.index("My own rule") < printed.index("a_rule") and "Our cell" in printed
     assert "mine" in data and "My own rule" not in data, "data has the labels of the suite"
 

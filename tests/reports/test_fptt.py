@@ -52,8 +52,8 @@ def legend(drawn):
 
 def crosses(drawn):
     """(title, x, y) of the crosses, by panel."""
-    found = [(panel, line) for panel in drawn.figure.axes for line in panel.lines if line.get_marker() == "x"]
-    return [(panel.get_title(loc="left"), *line.get_xdata(), *line.get_ydata()) for panel, line in found]
+    result = [(panel, line) for panel in drawn.figure.axes for line in panel.lines if line.get_marker() == "x"]
+    return [(panel.get_title(loc="left"), *line.get_xdata(), *line.get_ydata()) for panel, line in result]
 
 
 def test_published_curves_stand_behind_the_loops_that_they_are_of(store, tmp_path):
@@ -223,11 +223,11 @@ def test_the_figure_of_the_neuron_has_the_published_rates_in_it():
 
 def test_the_level_of_a_curve_at_an_iteration(store):
     put_run(store, "bptt", curve=[1.0, *[0.1] * 5, *[0.2] * 5])
-    found = Results(store.folder)
-    (run,) = found.frame["id"]
-    assert level_at(found, run, "mse", 110) == pytest.approx(0.15)
-    assert level_at(found, run, "mse", 60) == pytest.approx(1.5 / 6)
-    assert math.isnan(level_at(found, run, "mse", 120)) and math.isnan(level_at(found, run, "mse", 105))
+    result = Results(store.folder)
+    (run,) = result.frame["id"]
+    assert level_at(result, run, "mse", 110) == pytest.approx(0.15)
+    assert level_at(result, run, "mse", 60) == pytest.approx(1.5 / 6)
+    assert math.isnan(level_at(result, run, "mse", 120)) and math.isnan(level_at(result, run, "mse", 105))
     assert levels_of([(10 * i, v) for i, v in enumerate([1.0, *[0.1] * 5, *[0.2] * 5], 1)])[-1] == pytest.approx(0.15)
     assert levels_of([(10, 0.1)]) == []
 
@@ -292,13 +292,13 @@ def test_a_claim_in_two_parts_needs_both(store):
     for replicate in range(3):
         put_run(store, "bptt", replicate, curve=SOLVED)
         put_run(store, "fptt-authors", replicate, curve=FLAT)
-    found = Results(store.folder)
-    parts = learns(found, [CELL]), learns(found, [EvidenceCell(200, "fptt-authors", "ltc_adding")])
+    result = Results(store.folder)
+    parts = learns(result, [CELL]), learns(result, [EvidenceCell(200, "fptt-authors", "ltc_adding")])
     assert [part.word for part in parts] == ["supported", "unclear"] and both(*parts).word == "unclear"
-    assert both(parts[0], fails(found, [CELL])).word == "not supported"
-    absent = learns(found, [EvidenceCell(500, "bptt", "ltc_adding")])
+    assert both(parts[0], fails(result, [CELL])).word == "not supported"
+    absent = learns(result, [EvidenceCell(500, "bptt", "ltc_adding")])
     assert both(parts[0], absent).word == "not run here"
-    assert both(fails(found, [CELL]), absent).word == "not supported", "one part that does not hold is enough"
+    assert both(fails(result, [CELL]), absent).word == "not supported", "one part that does not hold is enough"
     assert both(parts[0], parts[0]).word == "supported"
 
 
@@ -311,5 +311,5 @@ def test_a_larger_scale_with_too_few_runs_does_not_hide_a_verdict(store):
 
 
 def test_claims_without_runs_are_not_run_here():
-    found = Results("nothing here")
-    assert {claim(found).word for claim in CLAIMS if claim is not memory_is_constant} == {"not run here"}
+    result = Results("nothing here")
+    assert {claim(result).word for claim in CLAIMS if claim is not memory_is_constant} == {"not run here"}

@@ -82,12 +82,12 @@ def test_times_that_grow(store, tmp_path):
     put_times(store, "fptt-step", {20: 0.2, 40: 0.4, 80: 0.8})
     put_times(store, "bptt-io", {20: 0.2, 40: 0.8, 80: 3.2})
     put_times(store, "bptt", {20: 0.3, 40: 0.5, 80: 0.7})
-    found = Results(store.folder)
-    assert grows(found, "fptt-step", 0.85, 1.15).word == "supported"
-    assert grows(found, "bptt-io", 0.85, 1.15).word == "not supported"
-    assert grows(found, "bptt-io", 1.7, 2.3).ours == "bptt-io: 2.00"
-    assert is_faster(found, "fptt-step", "bptt").word == "not run here", "another suite"
-    drawn = FIGURES["time"](found, "laptop")
+    result = Results(store.folder)
+    assert grows(result, "fptt-step", 0.85, 1.15).word == "supported"
+    assert grows(result, "bptt-io", 0.85, 1.15).word == "not supported"
+    assert grows(result, "bptt-io", 1.7, 2.3).ours == "bptt-io: 2.00"
+    assert is_faster(result, "fptt-step", "bptt").word == "not run here", "another suite"
+    drawn = FIGURES["time"](result, "laptop")
     ours = drawn.data.query("source == 'ours' and rule == 'bptt-io'")
     assert ours["per_frame"].tolist() == pytest.approx([0.01, 0.02, 0.04])
     theirs = drawn.data.query("source == 'published' and rule == 'fptt-step'")

@@ -26,7 +26,7 @@ def lengths(store):
 
 
 def test_exactly_linear_growth_has_one_slope_and_none_is_zero(lengths):
-    found = growth.slopes(lengths).set_index(["rule", "measure"])
+    result = growth.slopes(lengths).set_index(["rule", "measure"])
     for rule, slope in (("bptt", 1000), ("eprop", 0)):
         for name, expected in (
             ("peak_live_bytes", slope + INPUT),
@@ -34,7 +34,7 @@ def test_exactly_linear_growth_has_one_slope_and_none_is_zero(lengths):
             ("peak_live_bytes_streamed", slope),
             ("peak_process_bytes", slope + 10),
         ):
-            row = found.loc[(rule, name)]
+            row = result.loc[(rule, name)]
             assert (row["slope"], row["low"], row["high"]) == (expected, expected, expected)
             assert (row["lengths"], row["first"], row["last"]) == (3, 25, 100)
 
@@ -79,17 +79,17 @@ def test_cells_that_differ_in_more_than_the_length_have_no_slope(store):
 
 
 def test_exponents_of_exact_powers_are_found_without_error(store):
-    found = growth.exponents(sweep(store)).set_index(["measure", "size"])
+    result = growth.exponents(sweep(store)).set_index(["measure", "size"])
     for name, size, exponent in (
         *(("wall_time", "T", 1), ("wall_time", "B", -0.5), ("wall_time", "H", 2), ("wall_time", "L", 1)),
         *(("peak_live_bytes", "T", 0), ("peak_live_bytes", "B", 1)),
         *(("peak_live_bytes", "H", 1.5), ("peak_live_bytes", "L", 0.5)),
     ):
-        row = found.loc[(name, size)]
+        row = result.loc[(name, size)]
         assert row["exponent"] == pytest.approx(exponent, abs=1e-9) and row["error"] == pytest.approx(0, abs=1e-6)
         assert row["n"] == 3
-    assert list(found.loc[("wall_time", "B"), ["sizes", "at"]]) == ["8, 32, 128", "T 50, H 64, L 1"]
-    assert list(found.loc[("wall_time", "L"), ["sizes", "at"]]) == ["1, 2, 4", "T 50, B 32, H 64"]
+    assert list(result.loc[("wall_time", "B"), ["sizes", "at"]]) == ["8, 32, 128", "T 50, H 64, L 1"]
+    assert list(result.loc[("wall_time", "L"), ["sizes", "at"]]) == ["1, 2, 4", "T 50, B 32, H 64"]
 
 
 def test_layers_that_differ_in_size_count_for_no_exponent_in_their_size_or_number(store):
@@ -98,8 +98,8 @@ def test_layers_that_differ_in_size_count_for_no_exponent_in_their_size_or_numbe
         options = {"hidden": hidden}
         network = spec.network.model_copy(update={"options": options, "label": "-".join(map(str, hidden))})
         put(store, spec.model_copy(update={"network": network}), measures=costs(T / 1000, None))
-    found = growth.exponents(Results(store.folder))
-    assert found[["size", "sizes", "at"]].values.tolist() == [["T", "50, 100", "B 32"]]
+    result = growth.exponents(Results(store.folder))
+    assert result[["size", "sizes", "at"]].values.tolist() == [["T", "50, 100", "B 32"]]
 
 
 def test_a_network_of_one_layer_may_have_its_size_as_a_number(store):
@@ -107,14 +107,14 @@ def test_a_network_of_one_layer_may_have_its_size_as_a_number(store):
         spec = run_spec("bptt lif adding-50", suite="scaling", steps=50)
         network = spec.network.model_copy(update={"options": {"hidden": hidden}, "label": str(hidden)})
         put(store, spec.model_copy(update={"network": network}), measures=costs(hidden / 1000, None))
-    found = growth.exponents(Results(store.folder))
-    assert found[["size", "sizes", "at"]].values.tolist() == [["H", "32, 64", "T 50, B 32, L 1"]]
+    result = growth.exponents(Results(store.folder))
+    assert result[["size", "sizes", "at"]].values.tolist() == [["H", "32, 64", "T 50, B 32, L 1"]]
 
 
 def test_the_error_is_that_of_the_slope(store):
     values = {50: 1.0, 100: 2.5, 200: 3.5}
-    found = growth.exponents(sweep(store, lambda T, B, H, L: {"wall_time": measure(values[T], "second a sequence")}))
-    row = found[found["size"] == "T"].iloc[0]
+    result = growth.exponents(sweep(store, lambda T, B, H, L: {"wall_time": measure(values[T], "second a sequence")}))
+    row = result[result["size"] == "T"].iloc[0]
     (slope, _), covariance = np.polyfit(np.log([50, 100, 200]), np.log([1.0, 2.5, 3.5]), 1, cov="unscaled")
     residuals = np.log([1.0, 2.5, 3.5]) - np.polyval(
         np.polyfit(np.log([50, 100, 200]), np.log([1, 2.5, 3.5]), 1), np.log([50, 100, 200])

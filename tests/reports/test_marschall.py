@@ -46,12 +46,12 @@ def rule(name: str, **options):
 
 def test_exact_rules_are_aligned_at_every_step_and_others_are_not():
     rules = {"ostl": rule("ostl"), "rtrl": rule("rtrl"), "snap1": rule("snap1"), "rflo": rule("rflo")}
-    found = cosines(rules, network(), TASK, batch(), RATE).set_index(["rule", "other"])
-    assert found.loc[("ostl", "rtrl"), "mean"] == pytest.approx(1, abs=1e-9)
-    assert found.loc[("ostl", "rtrl"), "sd"] == pytest.approx(0, abs=1e-9)
-    assert all(found.loc[(name, name), "mean"] == pytest.approx(1, abs=1e-9) for name in rules)
-    assert found.loc[("ostl", "snap1"), "mean"] < 0.9999
-    assert found.loc[("snap1", "rflo"), "mean"] < found.loc[("ostl", "snap1"), "mean"]
+    result = cosines(rules, network(), TASK, batch(), RATE).set_index(["rule", "other"])
+    assert result.loc[("ostl", "rtrl"), "mean"] == pytest.approx(1, abs=1e-9)
+    assert result.loc[("ostl", "rtrl"), "sd"] == pytest.approx(0, abs=1e-9)
+    assert all(result.loc[(name, name), "mean"] == pytest.approx(1, abs=1e-9) for name in rules)
+    assert result.loc[("ostl", "snap1"), "mean"] < 0.9999
+    assert result.loc[("snap1", "rflo"), "mean"] < result.loc[("ostl", "snap1"), "mean"]
 
 
 def test_the_leader_trains_as_it_does_alone():
@@ -67,8 +67,8 @@ def test_the_leader_trains_as_it_does_alone():
 
 def test_the_first_steps_do_not_count():
     def mean(**steps: int) -> float:
-        found = cosines({"ostl": rule("ostl"), "snap1": rule("snap1")}, network(), TASK, batch(), RATE, **steps)
-        return found.set_index(["rule", "other"]).loc[("ostl", "snap1"), "mean"]
+        result = cosines({"ostl": rule("ostl"), "snap1": rule("snap1")}, network(), TASK, batch(), RATE, **steps)
+        return result.set_index(["rule", "other"]).loc[("ostl", "snap1"), "mean"]
 
     assert mean() != pytest.approx(mean(forgotten=15))
     assert mean(forgotten=15) != pytest.approx(mean(alone=15)), "after steps alone the others have no trace"
@@ -76,17 +76,17 @@ def test_the_first_steps_do_not_count():
 
 def test_feedback_weights_do_not_depend_on_the_other_rules():
     def with_leader(*others: str) -> float:
-        found = cosines({name: rule(name) for name in ("ostl", *others)}, network(), TASK, batch(), RATE, seed=5)
-        return found.set_index(["rule", "other"]).loc[("ostl", "rflo"), "mean"]
+        result = cosines({name: rule(name) for name in ("ostl", *others)}, network(), TASK, batch(), RATE, seed=5)
+        return result.set_index(["rule", "other"]).loc[("ostl", "rflo"), "mean"]
 
     assert with_leader("rflo") == with_leader("uoro", "rflo")
 
 
 def test_the_alignment_of_the_suite_s_rules():
     """RTRL is aligned with itself; the truncation to 10 steps keeps nearly all of the gradient of lags 5 and 9."""
-    found = along_rtrl("add", replicates=2, alone=50, steps=150)
-    assert list(found.groupby("replicate").size()) == [36, 36]
-    with_rtrl = found[found["other"] == "rtrl"].groupby("rule")["mean"].mean()
+    result = along_rtrl("add", replicates=2, alone=50, steps=150)
+    assert list(result.groupby("replicate").size()) == [36, 36]
+    with_rtrl = result[result["other"] == "rtrl"].groupby("rule")["mean"].mean()
     assert with_rtrl["rtrl"] == pytest.approx(1)
     assert with_rtrl["rolling_tbptt"] > 0.9 > with_rtrl["kf_rtrl"] > with_rtrl["uoro"]
 

@@ -75,8 +75,8 @@ def put_rates(store, distance, n=3):
 )
 def test_level_and_curve(store, distance, level, step_size):
     put_rates(store, distance)
-    found = Results(store.folder)
-    assert (ostl.level(found).word, ostl.step_size(found).word) == (level, step_size)
+    result = Results(store.folder)
+    assert (ostl.level(result).word, ostl.step_size(result).word) == (level, step_size)
 
 
 def test_a_target_at_an_epoch_reads_the_curve(store):
@@ -144,9 +144,9 @@ def test_claims_on_the_readout(store, alif, lif_1, readout, neuron):
     put_neurons(store, lif_1=0.81, alif=0.55)
     assert ecg.readout_is_worse(Results(store.folder)).word == "not run here"
     put_neurons(store, "ecg_spiking_readout", alif=alif, lif_1=lif_1)
-    found = Results(store.folder)
-    assert ecg.readout_is_worse(found).word == readout
-    assert ecg.neuron_decides_for_either_readout(found).word == neuron
+    result = Results(store.folder)
+    assert ecg.readout_is_worse(result).word == readout
+    assert ecg.neuron_decides_for_either_readout(result).word == neuron
 
 
 @pytest.mark.parametrize("own, other, word", [(85.9, 84.8, "supported"), (85.9, 85.0, "not supported")])

@@ -112,9 +112,9 @@ def test_a_numeric_option_with_three_values_has_a_figure(store):
             }
             put(store, with_option(f"tbptt-K{K}", K, replicate), measures=measures)
     put(store, run_spec("bptt lif digits"), measures=results("accuracy", 0.9, 0.1))
-    found = option_figures(Results(store.folder), "quick", "laptop")
-    assert list(found) == ["tbptt-window"]
-    drawn = found["tbptt-window"]
+    result = option_figures(Results(store.folder), "quick", "laptop")
+    assert list(result) == ["tbptt-window"]
+    drawn = result["tbptt-window"]
     metric, memory = drawn.figure.axes
     assert list(metric.lines[0].get_xdata()) == [1, 4, 16]
     assert list(metric.lines[0].get_ydata()) == pytest.approx([51, 81, 91])

@@ -27,14 +27,14 @@ def store(tmp_path, monkeypatch):
         for rule, accuracy in accuracies.items():
             for replicate in range(2):
                 spec = run_spec(f"{rule} lif adding-{T}", replicate, suite="rules", steps=T)
-                found = results("accuracy", accuracy + 0.01 * replicate, 0.5)
-                put(store, spec, measures=found, metric="accuracy")
+                result = results("accuracy", accuracy + 0.01 * replicate, 0.5)
+                put(store, spec, measures=result, metric="accuracy")
     return store
 
 
 def test_evidence_is_that_of_the_nearest_length_by_ratio(store):
     evidence = evidence_at(Results(store.folder), 60, "lif")
-    assert {rule: found.T for rule, found in evidence.items()} == {"bptt": 30, "eprop": 30, "ottt": 30}
+    assert {rule: result.T for rule, result in evidence.items()} == {"bptt": 30, "eprop": 30, "ottt": 30}
     assert evidence["eprop"] == Evidence("rules", "adding-30", 30, pytest.approx(0.805), 2, {})
     assert evidence_at(Results(store.folder), 300, "lif").keys() == {"eprop", "ottt"}  # 2000 / 300 < 300 / 30
     assert evidence_at(Results(store.folder), 60, "alif") == {}

@@ -44,24 +44,24 @@ def test_a_metric_of_which_less_is_better_is_turned(tmp_path):
     store = Store(tmp_path)
     recorded(store, "bptt lif adding", [0.2, 0.21, 0.22], metric="mse")
     recorded(store, "eprop lif adding", [0.1, 0.12, 0.11], metric="mse")
-    found = relative_to_bptt(Results(store.folder), "quick", "laptop")
-    assert found.cells["verdict"].tolist() == ["reference", "better"]
-    assert found.rules["improvement"].tolist() == [1.0]
-    assert found.rules["advantage"].tolist() == pytest.approx([0.1])
+    result = relative_to_bptt(Results(store.folder), "quick", "laptop")
+    assert result.cells["verdict"].tolist() == ["reference", "better"]
+    assert result.rules["improvement"].tolist() == [1.0]
+    assert result.rules["advantage"].tolist() == pytest.approx([0.1])
 
 
 def test_a_rule_without_one_of_the_tasks_is_in_the_cells_alone(store):
     recorded(store, "bptt lif fsdd", [0.5, 0.6])
     recorded(store, "eprop lif fsdd", [0.4, 0.5])
-    found = relative_to_bptt(Results(store.folder), "quick", "laptop")
-    assert found.rules["rule"].tolist() == ["eprop"]
-    assert set(found.cells["rule"]) == {"bptt", "tbptt", "eprop"}
-    assert found.rules[["tasks", "runs"]].iloc[0].tolist() == [2, 5]
+    result = relative_to_bptt(Results(store.folder), "quick", "laptop")
+    assert result.rules["rule"].tolist() == ["eprop"]
+    assert set(result.cells["rule"]) == {"bptt", "tbptt", "eprop"}
+    assert result.rules[["tasks", "runs"]].iloc[0].tolist() == [2, 5]
 
 
 def test_without_bptt_nothing_is_compared(tmp_path):
     store = Store(tmp_path)
     recorded(store, "eprop lif digits", [0.5])
-    found = relative_to_bptt(Results(store.folder), "quick", "laptop")
-    assert found.cells.empty
-    assert found.rules.empty
+    result = relative_to_bptt(Results(store.folder), "quick", "laptop")
+    assert result.cells.empty
+    assert result.rules.empty

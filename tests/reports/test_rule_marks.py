@@ -52,8 +52,8 @@ def test_cosine_and_result_of_a_cell_are_means_over_epochs_and_replicates(store)
 
 
 def test_pairs_that_contradict_the_cosine_by_hand(store):
-    found = orders(alignment_ranks(contradicting(store), *HERE))
-    pairs = {(order.lower["rule"], order.higher["rule"]): order.contradicts for order in found}
+    result = orders(alignment_ranks(contradicting(store), *HERE))
+    pairs = {(order.lower["rule"], order.higher["rule"]): order.contradicts for order in result}
     assert pairs == {("kf_rtrl", "rflo"): True, ("kf_rtrl", "eprop"): True, ("rflo", "eprop"): False}
 
 
@@ -71,13 +71,13 @@ def test_the_rank_correlation_by_hand(store):
 
 
 def test_the_warning_names_the_pair_that_the_records_show_and_is_where_alignment_is_drawn(store):
-    found = contradicting(store)
-    (line,) = warning(alignment_ranks(found, *HERE))
+    result = contradicting(store)
+    (line,) = warning(alignment_ranks(result, *HERE))
     assert line.startswith("Alignment does not rank rules. Of 3 pairs")
     assert "2 have the better result at the lower cosine" in line
     assert "cosine 0.21, accuracy 91.0 %" in line and "cosine 0.52, accuracy 62.0 %" in line and "-0.50" in line
-    assert line in alignment_table(found, *HERE).caption
-    drawn = draw_figures(found)
+    assert line in alignment_table(result, *HERE).caption
+    drawn = draw_figures(result)
     assert line in drawn["quick-laptop-alignment"].caption and line in drawn["quick-laptop-alignment-result"].caption
 
 

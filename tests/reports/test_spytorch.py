@@ -65,11 +65,11 @@ def test_bptt_has_the_gradient_of_the_penalties():
 
     network, (x, target) = recurrent(lambda size: LIF(size, tau=2.0)), sequence()
     rule = tt.build_rule("bptt", spike_penalties=[{"strength": 0.3, "power": 2}])
-    found = learn(rule, network, (x, target)).total()
+    result = learn(rule, network, (x, target)).total()
     n = network.unroll(x, network.initial_state(x.shape[1])).spikes[0].sum(0).mean(0)
     added = gradient(0.3 * n.square().mean(), network)
     expected = [a + b for a, b in zip(backprop(network, x, target, Classification(4), "end"), added, strict=True)]
-    assert error(found, expected) < 1e-12
+    assert error(result, expected) < 1e-12
     assert rule.end_epoch()["penalty"].value == pytest.approx(0.3 * float(n.square().mean().detach()))
     assert rule.end_epoch() == {}
 

@@ -67,9 +67,9 @@ def test_five_replicates_have_an_interval_inside_the_possible_range(store):
         put(
             store, run_spec("fptt lif digits", replicate), measures=results("accuracy", 1 - 0.3 * (replicate == 0), 0.1)
         )
-    found = Results(store.folder)
-    assert printed(found, "digits | lif")[0] == "90.0 [87.9, 91.8] (n=5)"
-    row = cell(found, "fptt lif digits")
+    result = Results(store.folder)
+    assert printed(result, "digits | lif")[0] == "90.0 [87.9, 91.8] (n=5)"
+    row = cell(result, "fptt lif digits")
     assert (row["mean"], row["high"] < 1) == (pytest.approx(0.94), True)
     assert mean_interval(row["values"]).high > 1, "the plain t interval leaves the range"
 
@@ -91,9 +91,9 @@ def test_the_last_epoch_and_the_one_best_on_validation_are_tables_of_their_own(s
     for replicate in range(2):
         given = {"accuracy": measure(0.8, "fraction"), "accuracy_best_validation": measure(0.6, "fraction")}
         put(store, run_spec("bptt lif digits", replicate), measures=given, metric="accuracy")
-    found = Results(store.folder)
-    assert printed(found, "digits | lif") == ["80.0 (n=2)"]
-    assert printed(found, "digits | lif", "quick-laptop-best-validation") == ["60.0 (n=2)"]
+    result = Results(store.folder)
+    assert printed(result, "digits | lif") == ["80.0 (n=2)"]
+    assert printed(result, "digits | lif", "quick-laptop-best-validation") == ["60.0 (n=2)"]
 
 
 def test_a_failed_run_that_left_a_number_is_still_not_counted(store):
@@ -361,9 +361,9 @@ def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(sto
     for rule, value in (("a", 0.5), ("b", 0.6)):
         measures = results("mse", value, 0.1) | {"score": measure(value, "1")}
         put(store, run_spec((rule, "lif", "adding")), measures=measures)
-    found = Results(store.folder)
-    assert [entry.best for entry in tables(found)[0].rows[0][3:]] == [True, False]
-    assert "**" not in render(found, "score", "markdown").partition("| --- |")[2]
+    result = Results(store.folder)
+    assert [entry.best for entry in tables(result)[0].rows[0][3:]] == [True, False]
+    assert "**" not in render(result, "score", "markdown").partition("| --- |")[2]
 
 
 def test_what_is_measured_once_is_bold_where_it_is_least():

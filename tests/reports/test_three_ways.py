@@ -16,14 +16,14 @@ INPUT, PARAMETERS = 3000, 500
 
 def measured(exact: float, allocator: float | None, process: float | None):
     """Return the measures of a run whose exact peak is `exact` over the level with input and parameters."""
-    found = {
+    result = {
         "peak_live_bytes": measure(exact + INPUT + PARAMETERS, "byte"),
         "peak_live_bytes.input": measure(INPUT, "byte"),
         "peak_live_bytes.parameters": measure(PARAMETERS, "byte"),
     }
     for name, value in (("peak_allocator_bytes", allocator), ("peak_process_bytes", process)):
-        found[name] = measure(value, "byte", None if value is not None else "a reason")
-    return found
+        result[name] = measure(value, "byte", None if value is not None else "a reason")
+    return result
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def results(store):
 
 
 def test_each_cell_at_its_longest_sequence_over_one_level(results):
-    found = three_ways.three_ways(results)
-    rows = {(row["suite"], row["rule"]): row for _, row in found.iterrows()}
-    assert len(found) == 3
+    result = three_ways.three_ways(results)
+    rows = {(row["suite"], row["rule"]): row for _, row in result.iterrows()}
+    assert len(result) == 3
     row = rows["memory", "bptt"]
     assert (row["steps"], row["dataset"], row["exact"]) == (800, "adding", 800_000)
     assert (row["peak_allocator_bytes"], row["allocator_less_exact"]) == (806_400, 6_400)

@@ -107,15 +107,15 @@ class Sweep:
 )
 def test_a_fault_is_a_row_that_says_what_happened_and_the_next_run_mends_it(tmp_path, how, limits, status, reason):
     sweep = Sweep(tmp_path, how, limits)
-    found = sweep.run()
-    record, folder = found["once"].record, found["once"].folder
+    result = sweep.run()
+    record, folder = result["once"].record, result["once"].folder
     assert record.status == status and reason in record.reason
     assert f"{status}  once lif digits #0: " in sweep.out.read_text() and reason in sweep.out.read_text()
     assert record.failure.where == "epoch 2, update 0"
     assert [row["epoch"] for row in read_curve(folder)] == [1]
     assert record.failure.exit_code == {"exits": 3, "is-killed": -9}.get(how, record.failure.exit_code)
     assert len(record.failure.log_tail) <= 20 and sum(map(len, record.failure.log_tail)) < 30_000
-    assert found["bptt"].record.status == "ok"
+    assert result["bptt"].record.status == "ok"
     again = sweep.run("failed")
     assert {rule: s.record.status for rule, s in again.items()} == {"once": "ok", "bptt": "ok"}
     assert [row["epoch"] for row in read_curve(again["once"].folder)] == [1, 2]
@@ -138,11 +138,11 @@ def test_an_ok_record_that_lacks_a_pass_says_so_and_rerun_failed_makes_just_that
     assert before.record.status == "ok" and before.record.failed_passes == {"time": "killed: ended by SIGKILL"}
     assert before.record.measures["wall_time"].missing == "time pass killed: ended by SIGKILL"
     assert "time pass killed: ended by SIGKILL" in sweep.out.read_text()
-    (found,) = status(sweep.store)
-    assert found.incomplete == [{"label": "once lif digits #0", "passes": "time"}] and found.failed == []
-    assert "1 incomplete" in lines(found)[0] and "`--rerun failed` makes it again" in lines(found)[1]
+    (result,) = status(sweep.store)
+    assert result.incomplete == [{"label": "once lif digits #0", "passes": "time"}] and result.failed == []
+    assert "1 incomplete" in lines(result)[0] and "`--rerun failed` makes it again" in lines(result)[1]
     assert main(sweep.words()) == 1, "nothing to do, but not all is well"
-    assert status(sweep.store)[0].incomplete == found.incomplete, "also when an earlier sweep left it so"
+    assert status(sweep.store)[0].incomplete == result.incomplete, "also when an earlier sweep left it so"
 
     again = sweep.run("failed")["once"]
     assert sweep.out.read_text().splitlines()[0].split() == ["time", "once", "lif", "digits", "#0"]
@@ -184,11 +184,11 @@ def test_the_sweep_goes_on_with_a_new_server_when_the_one_that_children_start_fr
 
     thread = threading.Thread(target=kill_the_server)
     thread.start()
-    found = sweep.run(jobs=1)
+    result = sweep.run(jobs=1)
     thread.join()
     assert len(killed) == 1
-    assert found["once"].record.status == "killed" and found["once"].record.reason == "ended by SIGKILL"
-    assert found["bptt"].record.status == "ok"
+    assert result["once"].record.status == "killed" and result["once"].record.reason == "ended by SIGKILL"
+    assert result["bptt"].record.status == "ok"
     assert {rule: s.record.status for rule, s in sweep.run("failed").items()} == {"once": "ok", "bptt": "ok"}
 
 
@@ -315,8 +315,8 @@ def test_a_results_folder_that_is_removed_during_the_sweep_ends_it(tmp_path, mon
 def test_a_record_cut_in_half_is_told_and_made_again(tmp_path):
     sweep = Sweep(tmp_path)
     sweep.mark.touch()
-    found = sweep.run()
-    path = found["bptt"].folder / "record.json"
+    result = sweep.run()
+    path = result["bptt"].folder / "record.json"
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])
     assert set(sweep.run()) == {"once", "bptt"}
@@ -330,10 +330,10 @@ def test_a_clock_set_back_gives_no_negative_time_and_loses_no_run(tmp_path, monk
     sweep.mark.touch()
     ticks = iter(range(2_000_000_000, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(ticks)))
-    found = sweep.run()
-    assert {rule: s.record.status for rule, s in found.items()} == {"once": "ok", "bptt": "ok"}
-    assert all(0 < s.record.seconds < 100 for s in found.values())
-    assert sweep.run().keys() == found.keys() and "[1/" not in sweep.out.read_text()
+    result = sweep.run()
+    assert {rule: s.record.status for rule, s in result.items()} == {"once": "ok", "bptt": "ok"}
+    assert all(0 < s.record.seconds < 100 for s in result.values())
+    assert sweep.run().keys() == result.keys() and "[1/" not in sweep.out.read_text()
 
 
 def wait_for(look, seconds: float = 60) -> None:

@@ -43,15 +43,15 @@ def tiny(path: Path):
 @pytest.fixture
 def trained(store, tmp_path):
     """Two records of the suite `first` with weights that training did not find; return the state dict of each."""
-    found = []
+    result = []
     for planned in plan(tiny(written(tmp_path, "first")), store):
         network = build(planned.spec).network
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.fill_(1.0 + planned.spec.replicate)
         write_weights(put(store, planned.spec, id=planned.id), network.state_dict(), {})
-        found.append((planned.id, network.state_dict()))
-    return found
+        result.append((planned.id, network.state_dict()))
+    return result
 
 
 def second(folder: Path, source: str, **options: int):

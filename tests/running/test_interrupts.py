@@ -115,7 +115,7 @@ def _wait_for(look, wanted, seconds: float = 60):
 
 def _children_of(folder: Path) -> list[int]:
     """Processes that have a log in this folder open."""
-    found = []
+    result = []
     for process in Path("/proc").glob("[0-9]*"):
         opened = []
         with suppress(OSError):  # the process has ended, or is not ours
@@ -123,5 +123,5 @@ def _children_of(folder: Path) -> list[int]:
                 with suppress(OSError):  # closed meanwhile, as what it has just written is
                     opened.append(str(fd.readlink()))
         if any(path.startswith(str(folder)) and path.endswith("/log") for path in opened):
-            found.append(int(process.name))
-    return found
+            result.append(int(process.name))
+    return result

@@ -80,12 +80,12 @@ def test_two_records_compared_by_hand(results):
             "status": "oom",
         }
     )
-    found = {d.what: d for d in differences(Stored(other, stored.folder), stored)}
-    assert found["torch"].before == "0.1" and not found["torch"].counts
-    assert not found["code of rule"].counts
-    assert found["wall_time"].counts, "one of them was not measured at all"
-    assert found["status"].counts and found["status"].now == "ok"
-    assert found["accuracy"].before == "not measured" and found["accuracy"].counts
+    result = {d.what: d for d in differences(Stored(other, stored.folder), stored)}
+    assert result["torch"].before == "0.1" and not result["torch"].counts
+    assert not result["code of rule"].counts
+    assert result["wall_time"].counts, "one of them was not measured at all"
+    assert result["status"].counts and result["status"].now == "ok"
+    assert result["accuracy"].before == "not measured" and result["accuracy"].counts
 
 
 def test_no_such_record_is_told(results):

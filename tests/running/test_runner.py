@@ -74,8 +74,8 @@ def run(folder: Path, suite: Path, rerun="none", jobs: int = 2, limits: Limits =
 
 def test_each_way_to_fail_is_a_row_with_its_status_and_reason(tmp_path):
     rules = "bptt, raises, starves, exits, is-killed, goes-nan, refuses"
-    found, printed = run(tmp_path, suite_file(tmp_path, rules))
-    status = {rule: stored.record.status for rule, stored in found.items()}
+    result, printed = run(tmp_path, suite_file(tmp_path, rules))
+    status = {rule: stored.record.status for rule, stored in result.items()}
     assert status == {
         "bptt": "ok",
         "raises": "error",
@@ -85,27 +85,27 @@ def test_each_way_to_fail_is_a_row_with_its_status_and_reason(tmp_path):
         "goes-nan": "diverged",
         "refuses": "skipped",
     }
-    reason = {rule: stored.record.reason for rule, stored in found.items()}
+    reason = {rule: stored.record.reason for rule, stored in result.items()}
     assert reason["raises"] == "ValueError: a weight fell off"
     assert reason["exits"] == "the process left with exit code 3 and no result"
     assert reason["is-killed"] == "ended by SIGKILL"
     assert reason["goes-nan"] == "loss is nan at epoch 2, update 0"
     assert reason["refuses"] == "it does not feel like it"
-    failure = found["is-killed"].record.failure
+    failure = result["is-killed"].record.failure
     assert failure.exit_code == -signal.SIGKILL
     # 10 batches an epoch: the first epoch was finished, and its row of the curve is there.
     assert failure.where == "epoch 2, update 0"
-    assert [row["epoch"] for row in read_curve(found["is-killed"].folder)] == [1]
-    assert any("a weight fell off" in line for line in found["raises"].record.failure.log_tail)
-    assert all(s.record.seconds > 0 for rule, s in found.items() if rule != "refuses")
-    assert all("accuracy" not in s.record.measures for s in found.values() if s.record.status != "ok")
+    assert [row["epoch"] for row in read_curve(result["is-killed"].folder)] == [1]
+    assert any("a weight fell off" in line for line in result["raises"].record.failure.log_tail)
+    assert all(s.record.seconds > 0 for rule, s in result.items() if rule != "refuses")
+    assert all("accuracy" not in s.record.measures for s in result.values() if s.record.status != "ok")
     for rule in rules.split(", "):
         assert rule in printed
 
 
 def test_an_ok_record_says_all_that_it_should(tmp_path):
-    found, _ = run(tmp_path, suite_file(tmp_path, "bptt", "train, time, memory"))
-    record, folder = found["bptt"]
+    result, _ = run(tmp_path, suite_file(tmp_path, "bptt", "train, time, memory"))
+    record, folder = result["bptt"]
     measures = record.measures
     assert set(measures) >= {"accuracy", "accuracy_best_validation", "loss", "firing_rate", "training_time"}
     assert 0 <= measures["accuracy"].value <= 1
@@ -127,9 +127,9 @@ def test_an_ok_record_says_all_that_it_should(tmp_path):
 
 
 def test_the_log_says_what_each_pass_did(tmp_path):
-    found, _ = run(tmp_path, suite_file(tmp_path, "bptt", "train, memory"))
-    log = (found["bptt"].folder / "log").read_text().splitlines()
-    rows, measures = read_curve(found["bptt"].folder), found["bptt"].record.measures
+    result, _ = run(tmp_path, suite_file(tmp_path, "bptt", "train, memory"))
+    log = (result["bptt"].folder / "log").read_text().splitlines()
+    rows, measures = read_curve(result["bptt"].folder), result["bptt"].record.measures
     at = log.index("-- train pass")
     for line, row in zip(log[at + 1 :], rows, strict=False):
         assert line.startswith(f"epoch {row['epoch']}/2  train_loss {row['train_loss']:.4g}  validation.")
@@ -157,11 +157,11 @@ def test_without_a_training_pass_every_replicate_is_measured(tmp_path):
 
 def test_a_measuring_pass_that_fails_leaves_its_numbers_missing_and_the_run_ok(tmp_path):
     # 15 batches are more than the timing pass's warm-up and at least 5; `goes-nan` fails in training, not in memory.
-    found, _ = run(tmp_path, suite_file(tmp_path, "goes-nan", "train, memory"))
-    record = found["goes-nan"].record
+    result, _ = run(tmp_path, suite_file(tmp_path, "goes-nan", "train, memory"))
+    record = result["goes-nan"].record
     assert record.status == "diverged" and record.measures["peak_process_bytes"].value is not None
-    found, _ = run(tmp_path, suite_file(tmp_path, "exits", "train, time"))
-    missing = found["exits"].record.measures["wall_time"].missing
+    result, _ = run(tmp_path, suite_file(tmp_path, "exits", "train, time"))
+    missing = result["exits"].record.measures["wall_time"].missing
     assert missing == "time pass error: the process left with exit code 3 and no result"
 
 
@@ -181,8 +181,8 @@ def test_the_same_seed_gives_the_same_numbers_and_rules_share_weights_and_data(t
 
 def test_a_record_is_not_made_twice_unless_asked_for(tmp_path):
     suite = suite_file(tmp_path, "bptt, goes-nan")
-    found, _ = run(tmp_path, suite)
-    stamps = {rule: (s.folder / "record.json").stat().st_mtime_ns for rule, s in found.items()}
+    result, _ = run(tmp_path, suite)
+    stamps = {rule: (s.folder / "record.json").stat().st_mtime_ns for rule, s in result.items()}
 
     def changed(rerun):
         now, _ = run(tmp_path, suite, rerun=rerun)
@@ -211,34 +211,34 @@ def test_a_record_stays_until_its_successor_is_whole(tmp_path):
 
 def test_what_a_failed_attempt_left_does_not_show_in_the_next(tmp_path):
     suite = suite_file(tmp_path, "raises")
-    found, _ = run(tmp_path, suite)
-    folder = found["raises"].folder
+    result, _ = run(tmp_path, suite)
+    folder = result["raises"].folder
     (folder / "curve.jsonl").write_text('{"epoch": 7, "updates": 7}\n')
-    found, _ = run(tmp_path, suite, rerun="failed")
+    result, _ = run(tmp_path, suite, rerun="failed")
     assert [row["epoch"] for row in read_curve(folder)] == [1]
     assert (folder / "log").read_text().count("-- train pass") == 1
 
 
 def test_a_runner_killed_before_it_moved_a_record_has_made_it(tmp_path):
     suite = suite_file(tmp_path, "bptt")
-    found, _ = run(tmp_path, suite)
-    store, folder = Store(tmp_path / "results"), found["bptt"].folder
+    result, _ = run(tmp_path, suite)
+    store, folder = Store(tmp_path / "results"), result["bptt"].folder
     stamp = (folder / "record.json").stat().st_mtime_ns
     folder.rename(store.work_folder("faults", folder.name))
-    found, printed = run(tmp_path, suite)
-    assert found["bptt"].folder == folder and (folder / "record.json").stat().st_mtime_ns == stamp
+    result, printed = run(tmp_path, suite)
+    assert result["bptt"].folder == folder and (folder / "record.json").stat().st_mtime_ns == stamp
     assert "1/1" in printed and "train" not in printed
 
 
 def test_a_replaced_run_that_a_killed_runner_left_does_not_come_back(tmp_path):
     suite = suite_file(tmp_path, "bptt, tbptt")
-    found, _ = run(tmp_path, suite)
-    store, folder = Store(tmp_path / "results"), found["bptt"].folder
+    result, _ = run(tmp_path, suite)
+    store, folder = Store(tmp_path / "results"), result["bptt"].folder
     old = store.work_folder("faults", f"{folder.name}.old")
     shutil.copytree(folder, old)
-    shutil.rmtree(found["tbptt"].folder)  # the next runner has work to do
+    shutil.rmtree(result["tbptt"].folder)  # the next runner has work to do
     run(tmp_path, suite)
-    assert [s.folder for s in store.records()] == [folder, found["tbptt"].folder] and not old.exists()
+    assert [s.folder for s in store.records()] == [folder, result["tbptt"].folder] and not old.exists()
 
 
 def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
@@ -249,8 +249,8 @@ def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
     measure = {"value": 123.0, "unit": "byte", "method": "by hand"}
     left = {"measures": {"peak_process_bytes": measure}, "versions": versions()}
     (folder / "memory.json").write_text(json.dumps(left))
-    found, printed = run(tmp_path, suite)
-    assert found["bptt"].record.measures["peak_process_bytes"].value == 123
+    result, printed = run(tmp_path, suite)
+    assert result["bptt"].record.measures["peak_process_bytes"].value == 123
     assert "memory" not in printed
 
 
@@ -273,10 +273,10 @@ def test_two_runners_do_not_work_on_one_suite(tmp_path):
 def test_a_run_that_another_runner_recorded_since_the_plan_is_not_repeated(tmp_path):
     suite, store = suite_file(tmp_path, "bptt"), Store(tmp_path / "results")
     planned = plan(load_suite(suite).expand("tiny"), store)
-    found, _ = run(tmp_path, suite)
+    result, _ = run(tmp_path, suite)
     with (tmp_path / "out").open("w") as stream:
         (record,) = runner(store, PlainProgress(stream)).run(planned, to_run(planned, "none"))
-    assert record == found["bptt"].record and "train" not in (tmp_path / "out").read_text()
+    assert record == result["bptt"].record and "train" not in (tmp_path / "out").read_text()
 
 
 def test_what_a_killed_process_had_begun_to_write_does_not_stay(tmp_path):
@@ -286,8 +286,8 @@ def test_what_a_killed_process_had_begun_to_write_does_not_stay(tmp_path):
     folder.mkdir(parents=True)
     for name in ("checkpoint.pt", "weights.pt"):
         (folder / f".{name}.77-78.tmp").write_bytes(b"PK")
-    found, _ = run(tmp_path, suite)
-    assert sorted(path.name for path in found["bptt"].folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
+    result, _ = run(tmp_path, suite)
+    assert sorted(path.name for path in result["bptt"].folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
 
 
 def test_code_that_changes_while_the_sweep_runs_is_told(tmp_path):

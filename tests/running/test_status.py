@@ -43,8 +43,10 @@ def finished(run, state="ok", reason=""):
 
 def test_only_the_runs_that_were_asked_for_are_counted(store):
     journal(store, started("a"), finished("a"), {"event": "ended", "how": "done"}, asked=["a"])
-    (found,) = status(store)
-    assert (found.done, found.waiting) == (1, 0) and lines(found)[0].startswith("quick: 1 done, 0 running, 0 waiting")
+    (result,) = status(store)
+    assert (result.done, result.waiting) == (1, 0) and lines(result)[0].startswith(
+        "quick: 1 done, 0 running, 0 waiting"
+    )
 
 
 def test_a_sweep_at_work(store):
@@ -52,23 +54,23 @@ def test_a_sweep_at_work(store):
     folder = store.folder / "quick" / WORK / "b"
     folder.mkdir(parents=True)
     (folder / "position.json").write_text('{"epoch": 4, "epochs": 9, "update": 70, "sequences": 1, "seconds": 2.0}')
-    (found,) = status(store)
-    assert (found.suite, found.done, found.waiting, found.failed, found.alive) == ("quick", 2, 0, [], True)
-    (running,) = found.running
+    (result,) = status(store)
+    assert (result.suite, result.done, result.waiting, result.failed, result.alive) == ("quick", 2, 0, [], True)
+    (running,) = result.running
     assert (running.label, running.name, running.epoch, running.epochs) == ("bptt lif digits #1", "train", 4, 9)
     assert running.seconds == pytest.approx(50, abs=5)
     # One run took 100 s, one is left; the one that was there before says nothing of this machine today.
-    assert found.seconds_left == pytest.approx(100, abs=5)
-    first, second = lines(found)
+    assert result.seconds_left == pytest.approx(100, abs=5)
+    first, second = lines(result)
     assert first.startswith("quick: 2 done, 1 running, 0 waiting, 0 failed; about 2 min left (process ")
     assert second == "  running  bptt lif digits #1: epoch 4/9, for about 50 s"
 
 
 def test_measuring_passes_have_no_epoch_and_skipped_runs_give_no_pace(store):
     journal(store, finished("a", "skipped", "no"), started("b", "memory"))
-    (found,) = status(store)
-    assert found.skipped == 1 and found.seconds_left is None
-    assert lines(found)[1] == "  running  bptt lif digits #1: memory pass, for about 50 s"
+    (result,) = status(store)
+    assert result.skipped == 1 and result.seconds_left is None
+    assert lines(result)[1] == "  running  bptt lif digits #1: memory pass, for about 50 s"
 
 
 def test_failures_are_named_with_their_reasons(store):
@@ -76,9 +78,9 @@ def test_failures_are_named_with_their_reasons(store):
     journal(
         store, finished("a", "diverged", "loss is nan"), finished("b"), {"event": "ended", "how": "done"}, runs=runs
     )
-    (found,) = status(store)
-    assert found.alive is False and found.waiting == 0 and found.runner == "done"
-    assert lines(found)[1:] == [
+    (result,) = status(store)
+    assert result.alive is False and result.waiting == 0 and result.runner == "done"
+    assert lines(result)[1:] == [
         "  diverged  bptt lif digits #0: loss is nan",
         "  oom  eprop lif digits #0: before this sweep",
     ]
@@ -86,15 +88,15 @@ def test_failures_are_named_with_their_reasons(store):
 
 def test_a_runner_that_is_gone_has_nothing_running(store):
     journal(store, started("a"), process_started=1.0)  # the process number belongs to another process now
-    (found,) = status(store)
-    assert found.alive is False and found.running == [] and found.waiting == 2
-    assert found.runner.endswith("has ended: the same command continues the sweep")
+    (result,) = status(store)
+    assert result.alive is False and result.running == [] and result.waiting == 2
+    assert result.runner.endswith("has ended: the same command continues the sweep")
 
 
 def test_a_runner_on_another_machine_is_believed(store):
     journal(store, started("a"), host="elsewhere")
-    (found,) = status(store)
-    assert found.alive is None and len(found.running) == 1 and found.running[0].epoch is None
+    (result,) = status(store)
+    assert result.alive is None and len(result.running) == 1 and result.running[0].epoch is None
 
 
 def test_a_line_that_is_being_written_is_left_out(store):
@@ -118,8 +120,8 @@ def test_no_sweep_and_no_journal_are_told(store):
 def test_a_pass_that_is_over_is_not_running(store):
     over = {"event": "over", "id": "a", "pass": "memory", "at": time.time()}
     journal(store, started("a", "memory"), over, started("b", "time"))
-    (found,) = status(store)
-    assert [one.label for one in found.running] == ["bptt lif digits #1"] and found.waiting == 1
+    (result,) = status(store)
+    assert [one.label for one in result.running] == ["bptt lif digits #1"] and result.waiting == 1
 
 
 def test_lines_that_are_no_events_are_named_and_the_rest_is_shown(store):
@@ -128,11 +130,11 @@ def test_lines_that_are_no_events_are_named_and_the_rest_is_shown(store):
     deep = "[" * 100_000
     bad = ["3", '["a"]', "null", '{"event": "danced"}', '{"event": "finished", "id": "b", "status": "fine"}', deep]
     path.write_text(path.read_text() + "".join(f"{line}\n" for line in bad) + json.dumps(finished("b")) + "\n")
-    (found,) = status(store)
-    assert found.done == 3 and len(found.broken) == len(bad)
-    assert [line.partition(": ")[0] for line in found.broken] == [f"{path}:{number}" for number in range(3, 9)]
-    assert "finished.status: Input should be 'ok'" in found.broken[4]
-    assert [line for line in lines(found) if line.startswith("  broken")] == [f"  broken  {b}" for b in found.broken]
+    (result,) = status(store)
+    assert result.done == 3 and len(result.broken) == len(bad)
+    assert [line.partition(": ")[0] for line in result.broken] == [f"{path}:{number}" for number in range(3, 9)]
+    assert "finished.status: Input should be 'ok'" in result.broken[4]
+    assert [line for line in lines(result) if line.startswith("  broken")] == [f"  broken  {b}" for b in result.broken]
 
 
 def test_a_journal_that_cannot_be_read_does_not_hide_the_others(store):

@@ -64,9 +64,9 @@ def chosen(outcome):
 @pytest.mark.parametrize("better, best", [("lower", 1), ("higher", 0)])
 def test_the_best_trial_on_validation_has_the_runs(store, suite, better, best):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], better=better)
-    found = chosen(after_tuning(suite, "tiny", store, suite.trials["tiny"]))
-    assert found.keys() == {"bptt", "tbptt"}
-    rate, tuning = found["bptt"]
+    result = chosen(after_tuning(suite, "tiny", store, suite.trials["tiny"]))
+    assert result.keys() == {"bptt", "tbptt"}
+    rate, tuning = result["bptt"]
     assert rate == [1e-3, 1e-2, 1e-1][best]
     assert (tuning.metric, tuning.chosen, tuning.seed, tuning.replicates) == ("mse", best, 1, 2)
     assert [t.validation for t in tuning.trials] == pytest.approx([0.305, 0.105, 0.205])
@@ -76,9 +76,9 @@ def test_the_best_trial_on_validation_has_the_runs(store, suite, better, best):
 def test_a_trial_with_a_failed_run_is_not_chosen(store, suite):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], failing=(1, 3, 4, 5))
     outcome = after_tuning(suite, "tiny", store, suite.trials["tiny"])
-    found = chosen(outcome)
-    assert found["bptt"][0] == 1e-1 and found["bptt"][1].trials[1].validation is None
-    assert found["tbptt"][1] is None
+    result = chosen(outcome)
+    assert result["bptt"][0] == 1e-1 and result["bptt"][1].trials[1].validation is None
+    assert result["tbptt"][1] is None
     assert {p.spec.rule.label: p.unsupported for p in outcome.planned} == {"bptt": None, "tbptt": NO_TRIAL}
 
 

@@ -22,8 +22,8 @@ def test_a_value_under_tuning_is_changed_only_without_the_tuning(suite, tmp_path
     suite({7: "tune: {options: {training.epochs: [1, 2]}}"})
     with pytest.raises(UsageError, match=r"tuning chooses training\.epochs\n  add --set tune=null"):
         load_suite(tmp_path / "s.yaml", "tiny", ["training.epochs=3"])
-    found = load_suite(tmp_path / "s.yaml", "tiny", ["training.epochs=3", "tune=null"])
-    assert {run.training.epochs for run in found.expand("tiny")} == {3} and found.trials["tiny"] == []
+    result = load_suite(tmp_path / "s.yaml", "tiny", ["training.epochs=3", "tune=null"])
+    assert {run.training.epochs for run in result.expand("tiny")} == {3} and result.trials["tiny"] == []
 
 
 @pytest.mark.parametrize(

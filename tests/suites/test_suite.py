@@ -142,11 +142,11 @@ def test_overrides_change_matching_cells_and_the_later_wins(suite):
             11: "  - {dataset: {steps: 9}}",
         }
     )
-    found = {
+    result = {
         run.cell[:2]: (run.training.epochs, run.training.batch, run.training.clip, run.rule.options.get("parts"))
         for run in s.expand("laptop")
     }
-    assert found == {
+    assert result == {
         ("bptt", "lif"): (2, 8, 1.0, None),
         ("fptt", "lif"): (4, 8, None, 16),
         ("bptt", "ltc"): (2, 8, 1.0, None),
@@ -238,9 +238,9 @@ def test_shipped_suites_are_found_by_name(tmp_path, monkeypatch):
 def test_a_suite_needs_neither_summary_nor_scales(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("suite: s\nrules: [bptt]\nneurons: [lif]\ndatasets: [digits]\nscales: {paper: {replicates: 3}}\n")
-    found = load_suite(path)
-    assert found.summary == ""
-    assert [len(found.expand(scale)) for scale in ("tiny", "laptop", "paper")] == [1, 1, 3]
+    result = load_suite(path)
+    assert result.summary == ""
+    assert [len(result.expand(scale)) for scale in ("tiny", "laptop", "paper")] == [1, 1, 3]
     path.write_text("suite: s\nrules: [bptt]\nneurons: [lif]\ndatasets: [digits]\n")
     assert len(load_suite(path).expand("laptop")) == 1
 

@@ -28,31 +28,31 @@ def test_each_cell_tries_all_values_of_its_options(suite):
 
 
 def test_the_budget_is_that_of_the_cell_with_the_fewest_combinations(suite):
-    found = suite({**RULES, 7: "tune: {options: {training.epochs: [1, 2, 3], ours.alpha: [0.1, 0.5]}}"})
-    assert {len(each) for each in trials(found).values()} == {3}
-    assert {len(each) for each in trials(found, "tiny").values()} == {3}
+    result = suite({**RULES, 7: "tune: {options: {training.epochs: [1, 2, 3], ours.alpha: [0.1, 0.5]}}"})
+    assert {len(each) for each in trials(result).values()} == {3}
+    assert {len(each) for each in trials(result, "tiny").values()} == {3}
     assert suite().trials["laptop"] == []
 
 
 def test_a_trial_has_what_overrides_set_for_its_cell(suite):
     overrides = {8: "overrides:", 9: "  - {when: {rule: fptt}, training: {batch: 5}}"}
-    found = suite({7: "tune: {options: {training.epochs: [2, 3]}}", **overrides})
-    batches = {(t.cell.rule.label, t.cell.training.batch) for each in found.trials["laptop"] for t in each}
+    result = suite({7: "tune: {options: {training.epochs: [2, 3]}}", **overrides})
+    batches = {(t.cell.rule.label, t.cell.training.batch) for each in result.trials["laptop"] for t in each}
     assert {batch for rule, batch in batches if rule == "fptt"} == {5}
     assert 5 not in {batch for rule, batch in batches if rule != "fptt"}
 
 
 def test_the_runs_of_a_trial_have_its_values_a_label_and_seeds_of_their_own(suite):
-    found = suite(
+    result = suite(
         {**RULES, 7: "tune: {options: {training.epochs: [2], ours.alpha: [0.5]}, replicates: 2}", 8: "seed: 4"}
     )
-    (trial,) = found.trials["laptop"][1]
-    first, second = found.runs_of_trial("laptop", trial)
+    (trial,) = result.trials["laptop"][1]
+    first, second = result.runs_of_trial("laptop", trial)
     assert (first.suite, first.label) == ("quick-tune", "ours epochs=2 alpha=0.5 lif digits #0")
     assert (first.rule.options["alpha"], first.training.epochs, first.passes) == (0.5, 2, ["train"])
     assert (first.seed, second.seed, second.replicate) == (5, 5, 1)
     assert first.trial == {"training.epochs": 2, "ours.alpha": 0.5}
-    assert {run.seed for run in found.expand("laptop")} == {4}, "the runs have fresh seeds"
+    assert {run.seed for run in result.expand("laptop")} == {4}, "the runs have fresh seeds"
 
 
 def test_an_id_does_not_depend_on_the_sign_of_zero(suite):
@@ -61,9 +61,9 @@ def test_an_id_does_not_depend_on_the_sign_of_zero(suite):
 
 
 def test_an_id_does_not_depend_on_how_its_values_were_chosen(suite):
-    found = suite({7: "tune: {options: {training.epochs: [10, 11]}}"})
-    (run, *_) = found.runs_of("laptop", found.trials["laptop"][0][0].cell)
-    assert run.id({}) == found.expand("laptop")[0].id({}), "ten epochs are the default"
+    result = suite({7: "tune: {options: {training.epochs: [10, 11]}}"})
+    (run, *_) = result.runs_of("laptop", result.trials["laptop"][0][0].cell)
+    assert run.id({}) == result.expand("laptop")[0].id({}), "ten epochs are the default"
 
 
 WRONG = {
@@ -97,8 +97,8 @@ def test_a_wrong_tuning_is_refused_with_its_place(case, suite, tmp_path):
 
 
 def test_a_label_under_tuning_may_contain_a_dot(suite):
-    found = suite({3: "rules: [{name: fptt, label: fptt-0.5}]", 7: "tune: {options: {fptt-0.5.alpha: [0.5, 1.0]}}"})
-    assert trials(found)["fptt-0.5", "lif"] == [{"fptt-0.5.alpha": 0.5}, {"fptt-0.5.alpha": 1.0}]
+    result = suite({3: "rules: [{name: fptt, label: fptt-0.5}]", 7: "tune: {options: {fptt-0.5.alpha: [0.5, 1.0]}}"})
+    assert trials(result)["fptt-0.5", "lif"] == [{"fptt-0.5.alpha": 0.5}, {"fptt-0.5.alpha": 1.0}]
 
 
 def test_a_tuning_needs_training(suite):
@@ -116,14 +116,14 @@ def test_a_tuning_needs_training(suite):
     ],
 )
 def test_a_range_is_the_list_of_its_values(written, values, suite):
-    found = suite({7: f"tune: {{options: {{training.learning_rate: {written}}}}}"})
-    tried = [each["training.learning_rate"] for each in trials(found)["bptt", "lif"]]
+    result = suite({7: f"tune: {{options: {{training.learning_rate: {written}}}}}"})
+    tried = [each["training.learning_rate"] for each in trials(result)["bptt", "lif"]]
     assert tried == values and tried[0] == values[0] and tried[-1] == values[-1]
 
 
 def test_a_range_of_whole_numbers_has_whole_numbers(suite):
-    found = suite({7: "tune: {options: {training.epochs: {from: 1, to: 64, steps: 4, scale: log}}}"})
-    tried = [each["training.epochs"] for each in trials(found)["bptt", "lif"]]
+    result = suite({7: "tune: {options: {training.epochs: {from: 1, to: 64, steps: 4, scale: log}}}"})
+    tried = [each["training.epochs"] for each in trials(result)["bptt", "lif"]]
     assert tried == [1, 4, 16, 64] and all(isinstance(value, int) for value in tried)
 
 

@@ -6,8 +6,8 @@ right = ArrayDataset.batches
 
 
 def batches(self, split, *others, **named):
-    found = list(right(self, split, *others, **named))
-    yield from found[:-1] if split == "train" else found
+    result = list(right(self, split, *others, **named))
+    yield from result[:-1] if split == "train" else result
 
 
 ArrayDataset.batches = batches

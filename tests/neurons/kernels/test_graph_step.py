@@ -70,9 +70,9 @@ def differences(step, fields: tuple[str, ...] | None = None, constant: bool = Fa
         leaves = [current, *neuron.parameters(), *(() if constant else state)]
         gradients = torch.autograd.grad(E, leaves, allow_unused=True, materialize_grads=True)
         results.append([*map(Tensor.detach, after), *gradients])
-    found, expected = results
-    assert all(torch.isfinite(a).all() for a in found)
-    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1)) for a, b in zip(found, expected, strict=True))
+    result, expected = results
+    assert all(torch.isfinite(a).all() for a in result)
+    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1)) for a, b in zip(result, expected, strict=True))
 
 
 @pytest.mark.parametrize("compiled", [True, False])

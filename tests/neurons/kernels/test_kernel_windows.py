@@ -89,15 +89,15 @@ def test_gates_of_other_maps_run_by_autograd(shape, gate_map):
             joined.weight.copy_(torch.cat((summed.weight, summed.weight), 1))
             joined.bias.copy_(summed.bias)
     I = torch.randn(3, *neurons["summed"].shape, dtype=torch.float64)
-    found = []
+    result = []
     for neuron in neurons.values():
         assert kernel_of(neuron) is None
         state = neuron.initial_state(3, I)
         assert neuron.partials(I, state, state) is None
         for _ in range(3):
             _, state = neuron(I, state)
-        found.append([*state, *torch.autograd.grad(state.v.square().sum(), neuron.membrane_gate.bias)])
-    torch.testing.assert_close(*found)
+        result.append([*state, *torch.autograd.grad(state.v.square().sum(), neuron.membrane_gate.bias)])
+    torch.testing.assert_close(*result)
 
 
 @pytest.mark.parametrize("kind", [WithoutAKernel, LearnsItsDecay])
@@ -198,12 +198,12 @@ def test_what_is_changed_before_the_way_back_is_an_error(neuron, options, change
 @pytest.mark.parametrize("training", [True, False])
 def test_norms_go_back_in_the_mode_they_came_in(training):
     net = network("lif", norm_steps=12).train(training)
-    found = []
+    result = []
     for then in (training, not training):
         E = net.train(training).unroll(inputs(), before(net)).outputs.square().sum()
         net.train(then)
-        found.append(gradients(net, E))
-    assert all(map(torch.equal, *found))
+        result.append(gradients(net, E))
+    assert all(map(torch.equal, *result))
 
 
 class OtherWithoutGradients(Kernel):

@@ -55,7 +55,7 @@ def steps_of(net, one_step, steps=6, batch=4):
     """Outputs, and gradients after each step, of a random sum of outputs; by `one_step` or by windows and autograd."""
     net = copy.deepcopy(net)
     learnt = {name: p for name, p in net.named_parameters() if p.requires_grad}
-    state, found = before(net, batch), {}
+    state, result = before(net, batch), {}
     taken = net.stepper(state, Flat([*learnt.values()]).places()) if one_step else None
     assert (taken is not None) == one_step
     generator = torch.Generator().manual_seed(7)
@@ -70,11 +70,11 @@ def steps_of(net, one_step, steps=6, batch=4):
             taken.gradient(δy)
         else:
             y.backward(δy)
-        found[f"output {t}"] = y.detach()
+        result[f"output {t}"] = y.detach()
         for name, p in learnt.items():
-            found[f"{name} {t}"] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            result[f"{name} {t}"] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
             p.grad = None
-    return found | {name: buffer.clone() for name, buffer in net.named_buffers()}
+    return result | {name: buffer.clone() for name, buffer in net.named_buffers()}
 
 
 def assert_same(net, batch=4):
@@ -93,8 +93,8 @@ def test_every_option(neuron, options):
 def test_every_network(neuron, options):
     net = network(neuron, OF_NEURON[neuron], **options)
     assert_same(net)
-    found = steps_of(net, True)
-    assert all(found[f"layers.{l}.recurrent.weight 5"].any() for l in range(len(net.layers)))
+    result = steps_of(net, True)
+    assert all(result[f"layers.{l}.recurrent.weight 5"].any() for l in range(len(net.layers)))
     assert_same(net.eval())
 
 

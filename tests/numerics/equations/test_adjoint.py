@@ -51,10 +51,10 @@ def results_of(lines: list[Line], inputs: list) -> list:
 
 def seeded(lines: list[Line], inputs: list[Expression], seeds: list[Expression]) -> dict[Expression, Expression]:
     """δ of both results, which may be one."""
-    found: dict[Expression, Expression] = {}
+    outcome: dict[Expression, Expression] = {}
     for result, seed in zip(results_of(lines, inputs), seeds, strict=True):
-        found[result] = found.get(result, ZERO) + seed
-    return found
+        outcome[result] = outcome.get(result, ZERO) + seed
+    return outcome
 
 
 def symbols() -> list[Expression]:
@@ -71,9 +71,9 @@ def gradients_of(lines: list[Line]) -> tuple[list[Tensor], list[Tensor]]:
     inputs, values = symbols(), tensors()
     δ = [torch.randn(BATCH, SIZE, dtype=F64, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
     seeds = [Expression("input", name=f"δ{n}", level=Level.SAMPLE) for n in (0, 1)]
-    found = adjoint(seeded(lines, inputs, seeds), inputs)
+    result = adjoint(seeded(lines, inputs, seeds), inputs)
     known = dict(zip((*inputs, *seeds), (*values, *δ), strict=True))
-    derived = dict(zip(found, evaluate(found.values(), known), strict=True))
+    derived = dict(zip(result, evaluate(result.values(), known), strict=True))
     leaves = [value.clone().requires_grad_() for value in values]
     automatic = torch.autograd.grad(results_of(lines, leaves), leaves, δ, materialize_grads=True, allow_unused=True)
     pairs = zip(inputs, values, strict=True)
@@ -123,12 +123,12 @@ def test_gradients_follow_from_what_is_kept_and_from_no_less(lines):
     """The adjoint needs no input of a sample beside the kept values, and each of these it does need."""
     inputs = symbols()
     seeds = [Expression("input", name=f"δ{n}", level=Level.SAMPLE) for n in (0, 1)]
-    found = [*adjoint(seeded(lines, inputs, seeds), inputs).values()]
-    kept = fewest(found, [(x,) for x in inputs[:3]], seeds)
+    result = [*adjoint(seeded(lines, inputs, seeds), inputs).values()]
+    kept = fewest(result, [(x,) for x in inputs[:3]], seeds)
     assert len(kept) <= 3
 
     def missing(items: list[tuple[Expression, ...]]) -> set[Expression]:
-        return {*ancestors(found, [*seeds, *(e for item in items for e in item)])} & {*inputs[:3]}
+        return {*ancestors(result, [*seeds, *(e for item in items for e in item)])} & {*inputs[:3]}
 
     assert not missing(kept)
     assert all(missing([other for other in kept if other is not item]) for item in kept)
@@ -137,8 +137,8 @@ def test_gradients_follow_from_what_is_kept_and_from_no_less(lines):
 def test_of_a_sum_of_two_states_the_sum_is_kept():
     I, v, w, *_ = symbols()
     y = v - 2 * w
-    (found,) = adjoint({tanh(y) + I: ONE}, [v]).values()
-    assert fewest([found], [(v,), (w,), (I,)], []) == [(y,)]
+    (result,) = adjoint({tanh(y) + I: ONE}, [v]).values()
+    assert fewest([result], [(v,), (w,), (I,)], []) == [(y,)]
 
 
 def test_equal_expressions_are_one():
