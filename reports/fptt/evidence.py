@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -73,6 +74,7 @@ def first_below(results: Results, cell: EvidenceCell, bound: float) -> list[floa
     ]
 
 
+@functools.lru_cache(maxsize=64)  # the value of a claim and what it lacks read the same cells
 def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, float]], bool]]:
     """Return the curve of (iteration, validation error) of each run of a cell, and whether the run diverged."""
     wanted = {"suite": cell.suite or SUITES[cell.T], "rule": cell.rule, "neuron": cell.neuron}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from scipy.special import stdtrit
@@ -23,7 +24,7 @@ def grows(results: Results, rule: str, least: float, most: float) -> Answer:
     their scatter. Criterion: the interval lies between the bounds. Times of a busy machine decide nothing.
     """
     for scale in ("paper", "laptop"):
-        rows = exponents(results.select(TIME, scale))
+        rows = _exponents(results.select(TIME, scale))
         rows = rows[(rows["rule"] == rule) & (rows["size"] == "T") & (rows["measure"] == "wall_time")]
         if rows.empty:
             continue
@@ -35,6 +36,9 @@ def grows(results: Results, rule: str, least: float, most: float) -> Answer:
         answer = decided(lean, f"{rule}: {row['exponent']:.2f}", reason, interval.n, missing=busy)
         return answer._replace(scale=scale, interval=written(interval))
     return Answer("not run here", "", f"no run of {TIME} at two numbers of frames")
+
+
+_exponents = functools.lru_cache(maxsize=2)(exponents)  # two claims read each scale
 
 
 def _interval(exponent: float, error: float, n: int) -> Interval:
