@@ -21,7 +21,7 @@ from throughtime.whole_files import write_whole
 
 SUITE, SCALE = "rules", "laptop"
 TITLE = "## Beside BPTT"
-HEAD = ["rule", "accuracy − BPTT's, points", "better than a run of BPTT, %", "exact bytes / BPTT's", "time / BPTT's"]
+HEAD = ["rule", "accuracy − BPTT's, points", "exact bytes / BPTT's", "time / BPTT's"]
 
 
 def committed_comparison() -> Relative:
@@ -30,7 +30,7 @@ def committed_comparison() -> Relative:
 
 
 def comparison_table(rules: pd.DataFrame) -> str:
-    """Return a Markdown table of `Relative.rules`: advantage, improvement, bytes and time."""
+    """Return a Markdown table of `Relative.rules`: advantage, bytes and time."""
     return table(HEAD, [[f"`{row['rule']}`", *_numbers(row)] for _, row in rules.iterrows()], HEAD[1:])
 
 
@@ -57,9 +57,8 @@ def _points(difference: float, verdict: str) -> str:
 
 
 def _numbers(row: pd.Series) -> Iterator[str]:
-    for name, digits in (("advantage", 1), ("improvement", 0)):
-        mean, low, high = (_signed(100 * row[name + end], digits) for end in ("", "_low", "_high"))
-        yield f"{mean} ({low} to {high})"
+    mean, low, high = (_signed(100 * row["advantage" + end], 1) for end in ("", "_low", "_high"))
+    yield f"{mean} ({low} to {high})"
     for name in ("bytes_over_bptt", "time_over_bptt"):
         yield f"{row[name]:.{2 if row[name] < 1 else 1 if row[name] < 10 else 0}f}"
 
@@ -87,7 +86,7 @@ def section(compared: Relative, page: str) -> str:
 
 
 def _line(row: pd.Series) -> str:
-    advantage, _, size, time = _numbers(row)
+    advantage, size, time = _numbers(row)
     return f"`{row['rule']}`: {advantage} points of accuracy, {size} times the exact bytes, {time} times the time"
 
 
