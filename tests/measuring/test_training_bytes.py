@@ -9,8 +9,9 @@ import torch
 
 import throughtime as tt
 from throughtime.commands.main import main
+from throughtime.harness.by_name import build_rule
 from throughtime.measuring import exact_memory as module
-from throughtime.measuring.training_bytes import Sizes, training_bytes
+from throughtime.measuring.training_bytes import Sizes, streamed_bytes, training_bytes
 from throughtime.registry import ALGORITHMS
 
 FLOAT = 4
@@ -31,6 +32,38 @@ def test_bptt_grows_with_the_steps_and_an_online_rule_does_not_if_the_input_is_s
     )
     assert long["bptt"].peak - short["bptt"].peak > 32 * 2 * 5  # at least a byte for each neuron, step and sequence
     assert long["tbptt"].streamed == short["tbptt"].streamed
+
+
+OPTIONS = {"penalised": {"rule": "eprop", "spike_penalties": [{"strength": 0.01}]}, "rolling_tbptt": {"window": 3}}
+
+
+def streamed(rule: str, steps: int) -> int:
+    """Bytes with the input streamed, in the smallest network."""
+    count, missing = streamed_bytes((rule, OPTIONS.get(rule, {})), "lif", steps, Sizes((2,), 1, 2, 1))
+    assert missing is None
+    return count
+
+
+@pytest.mark.parametrize("rule", ALGORITHMS.names())
+def test_10_000_steps_take_the_bytes_of_100_under_all_rules_but_bptt_and_its_kind(rule):
+    if build_rule(rule, **OPTIONS.get(rule, {})).claims.memory in ("O(T)", "O(√T)"):
+        assert streamed(rule, 100) > streamed(rule, 50)
+    else:
+        assert streamed(rule, 10_000) == streamed(rule, 100)
+
+
+def test_a_number_for_each_window_shows_at_10_000_steps(isolated_registries):
+    @tt.algorithm("hoarding")
+    class Hoarding(ALGORITHMS["tbptt"].factory):
+        def begin(self, batch, update):
+            super().begin(batch, update)
+            self.losses = []
+
+        def learn(self, x, target, t):
+            self.losses.append(torch.zeros(()))
+            return self.losses[-1]
+
+    assert streamed("hoarding", 10_000) - streamed("hoarding", 100) >= FLOAT * (10_000 - 100) / 25
 
 
 def test_a_rule_that_cannot_train_the_network_has_a_reason_and_no_number():
