@@ -1,4 +1,4 @@
-"""The commands `throughtime baseline update`, `baseline unpack` and `baseline verify`."""
+"""The commands `throughtime baseline update`, `baseline unpack`, `baseline verify` and `baseline repeat`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from throughtime.commands.repeat import repeat
 from throughtime.commands.run import run
 from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, SuiteArgument, load_plugins
 from throughtime.errors import UsageError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from throughtime.records.results import Results
 
 baseline_app = typer.Typer(help="Committed baselines: results that CI compares new ones with.", no_args_is_help=True)
+baseline_app.command()(repeat)
 
 
 @baseline_app.command()

@@ -127,11 +127,17 @@ def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:
 
 
 def print_stale(*results: Results) -> None:
-    """Print to stderr how many runs of which suites other code than today's made; nothing if there are none."""
+    """Print to stderr how many runs of which suites other code than today's made, and what repetitions of them gave;
+    nothing if there are none."""
+    stale = [among.stale() for among in results]
     counts: dict[str, int] = {}
-    for among in results:
-        counts |= Counter(map(str, among.stale()["suite"]))
+    for rows in stale:
+        counts |= Counter(map(str, rows["suite"]))
     if counts:
+        from throughtime.records.repetitions import committed_repetitions, repeated_cells
+
         suites = ", ".join(f"{suite} {count}" for suite, count in counts.items())
         runs = len({run for among in results for run in among.frame["id"]})
         print_text(f"other code than today's made {sum(counts.values())} of {runs} runs: {suites}", file=sys.stderr)
+        if known := repeated_cells(stale, committed_repetitions()):
+            print_text(known, file=sys.stderr)

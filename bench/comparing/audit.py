@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from throughtime.comparing.compare import compare_sides, gates_beside
-from throughtime.comparing.interleaved import installed
+from throughtime.comparing.own_code import OwnCode, rerun_command
 from throughtime.comparing.sides import Side
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import parsed, unsealed
 from throughtime.records.baselines import COMPRESSED, lines_of
-from throughtime.records.code_digest import changed_parts
-from throughtime.records.files import RECORD
-from throughtime.records.provenance import machine
+from throughtime.records.provenance import processor
 from throughtime.records.record import Record
-from throughtime.registry import KINDS
 from throughtime.spec import NOISY_MEASURES
 
 SECONDS = 1800.0
@@ -86,9 +81,7 @@ def audit(path: Path, since: str | None, seed: int, seconds: float, plugins: Seq
         except UsageError as error:
             return drawn._replace(undecided=str(error))
     values = [d for d in differences if d["what"] in record.measures and not d["what"].startswith(NOISY_MEASURES)]
-    elsewhere = record.machine.get("processor") != machine(1, None)["processor"] or any(
-        d["what"] in record.versions for d in differences
-    )
+    elsewhere = record.machine.get("processor") != processor() or any(d["what"] in record.versions for d in differences)
     if elsewhere:
         values = [d for d in values if d["what"] in _beyond_gates(path, record, values)]
         drawn = drawn._replace(within="within the gates: another processor or other versions")
@@ -102,16 +95,8 @@ def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: S
     Raises:
         UsageError: that version is not in git, or the run does not end in time; the message is one line.
     """
-    run = place / record.id
-    run.mkdir()
-    (run / RECORD).write_text(unsealed(line), encoding="utf-8")  # as its version wrote it
-    environment = dict(os.environ)
-    if any(changed_parts({kind: getattr(record.spec, kind).name for kind in KINDS}, record.code)):
-        if record.code.get("changed") or not record.code.get("commit"):
-            raise UsageError("other code than today's made it, which was not committed")
-        environment = installed(str(record.code["commit"]), place)
-    words = ["rerun", str(run), "--json", *(word for p in plugins for word in ("--plugin", str(p.resolve())))]
-    command = [sys.executable, "-m", "throughtime", *words]
+    environment = OwnCode(place).environment(record)
+    command = rerun_command(unsealed(line), place, plugins)
     try:
         done = subprocess.run(
             command, env=environment, cwd=place, capture_output=True, text=True, timeout=seconds, check=False

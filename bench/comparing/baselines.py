@@ -22,6 +22,7 @@ from throughtime.records.baselines import (
     is_baseline,
     lines_of,
     read_baseline,
+    rounded,
 )
 from throughtime.records.provenance import git_state, versions
 from throughtime.records.record import Record
@@ -100,12 +101,8 @@ def _present(path: Path) -> tuple[list[Record], list[str]]:
 def _columns(run: str, rows: Curve) -> str:
     """Return a curve on one line: the run's id, and a list of values for each name; null where a row has no value."""
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [_short(row.get(name)) for row in rows] for name in names}
+    columns = {name: [rounded(row.get(name)) for row in rows] for name in names}
     return json.dumps({"id": run, **columns}, separators=(",", ":"))
-
-
-def _short(value: float | None) -> float | None:
-    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _user() -> str:

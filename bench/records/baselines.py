@@ -21,7 +21,7 @@ from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
 
 BASELINES = Path("results/baselines")
-LOG, LINES, COMPRESSED = "log.jsonl", ".jsonl", ".gz"
+LOG, REPEATED, LINES, COMPRESSED = "log.jsonl", "repeated.jsonl", ".jsonl", ".gz"
 
 
 def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
@@ -34,6 +34,11 @@ def suite_of(path: Path) -> str:
     return path.name.partition(LINES)[0].rpartition("-")[0]
 
 
+def scale_of(path: Path) -> str:
+    """Return the scale of a baseline, from its name."""
+    return path.name.partition(LINES)[0].rpartition("-")[2]
+
+
 def curves_path(path: Path) -> Path:
     """Return the path of the file of curves beside a baseline."""
     name, lines, compressed = path.name.rpartition(LINES)
@@ -41,13 +46,13 @@ def curves_path(path: Path) -> Path:
 
 
 def is_baseline(path: str) -> bool:
-    """Return whether a path has the name of a baseline, or of a file of curves or a log beside it."""
+    """Return whether a path has the name of a baseline, or of a file of curves, a log or repetitions beside it."""
     return path.removesuffix(COMPRESSED).endswith(LINES)
 
 
 def baselines_in(folder: Path) -> list[Path]:
     """Return the paths of all baselines of a folder, without their files of curves."""
-    paths = [path for path in sorted(folder.glob("*")) if is_baseline(path.name) and path.name != LOG]
+    paths = [path for path in sorted(folder.glob("*")) if is_baseline(path.name) and path.name not in (LOG, REPEATED)]
     curves = {curves_path(path) for path in paths}
     return [path for path in paths if path not in curves]
 
@@ -84,6 +89,11 @@ def curve_lines(path: Path) -> dict[str, str]:
     """Return the lines of the file of curves beside a baseline, by the id of the run."""
     lines = lines_of(curves_path(path)) if curves_path(path).exists() else ()
     return {json.loads(line)["id"]: line for line in lines}
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a value of a curve with the 6 significant digits that are committed."""
+    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
 
 
 def curve_rows(line: str) -> list[dict[str, Any]]:

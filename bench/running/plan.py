@@ -185,7 +185,7 @@ class KnownRecords:
     def of(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Record | None, str | None]:
         """Return the record of a run, and the change of code or data since."""
         if record := self._by_id.get(run):
-            return record, _data_changed(record)
+            return record, data_changed(record)
         if record := self._by_spec.get(spec.id({})) if self._by_spec else None:
             changed = [what for what, digest in code.items() if record.code.get(what) != digest]
             names = [what if what == "harness" else getattr(spec, what).name for what in changed]
@@ -214,7 +214,8 @@ def _sha256(dataset: str, options: str) -> str | None:
         return None
 
 
-def _data_changed(record: Record) -> str | None:
+def data_changed(record: Record) -> str | None:
+    """Return the reason why the data here are not those of a record; None: they are, or it read none."""
     if record.dataset_sha256 is None:
         return None
     dataset = record.spec.dataset

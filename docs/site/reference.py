@@ -9,7 +9,8 @@ import os
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pydantic
@@ -34,6 +35,7 @@ from throughtime.neurons.base import Neuron
 from throughtime.neurons.gate import Gate
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
+from throughtime.records.repetitions import OUTCOMES, Repetition, committed_repetitions
 from throughtime.registry import REGISTRIES, Component
 from throughtime.spec import Training
 from throughtime.suites.schema import ComponentEntry, Exclude, Include, Override, Scales, SuiteFile, Tune, When
@@ -113,6 +115,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     pages = {kind: _components(kind) for kind in REGISTRIES}
     pages |= {"python": _python(), "contracts": _contracts(), "suite": _suite(), "surrogates": _surrogates()}
+    pages["repeated"] = _repeated()
     for page, text in pages.items():
         files.append(File.generated(config, f"reference/{page}.md", content=text))
     return files
@@ -285,6 +288,40 @@ def _surrogates() -> str:
         h = getattr(surrogate.h, "func", surrogate.h)  # a surrogate may fix arguments of another one's function
         text += [f"## {name}", inspect.getdoc(h) or ""]
     return "\n\n".join(text) + "\n"
+
+
+def _repeated() -> str:
+    """Return the page of the repeated runs: the number of each outcome by suite, and the runs without equal numbers."""
+    suites: dict[tuple[str, str], list[Repetition]] = {}
+    for line in committed_repetitions().values():
+        suites.setdefault((line.suite, line.scale), []).append(line)
+    rows = []
+    for name, lines in suites.items():
+        outcomes = Counter(line.outcome for line in lines)
+        rows.append(
+            (*name, *(str(outcomes[outcome] or "") for outcome in OUTCOMES), _distinct(x.commit for x in lines))
+        )
+    unequal = [
+        (line.suite, line.scale, line.label, line.outcome, line.column, f"{line.difference or 0:.1e}", line.reason)
+        for lines in suites.values()
+        for line in lines
+        if line.verdict != "same"
+    ]
+    text = [
+        "# Repeated runs",
+        "Committed runs that later code trained again to their first evaluation ([how](../ci.md#repeated-runs)).",
+        "\n".join(f"- *{outcome}*: {words}" for outcome, words in OUTCOMES.items() if outcome != words),
+        _table(("suite", "scale", *OUTCOMES, "commits"), rows),
+        "## Without equal numbers",
+        _table(("suite", "scale", "run", "outcome", "column", "relative difference", "reason"), unequal)
+        if unequal
+        else "None.",
+    ]
+    return "\n\n".join(text) + "\n"
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

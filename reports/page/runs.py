@@ -17,6 +17,7 @@ import pandas as pd
 from throughtime.display import declared_defaults
 from throughtime.records.files import LOG
 from throughtime.records.record import Measure, Record
+from throughtime.records.repetitions import committed_repetitions
 from throughtime.records.results import Results
 from throughtime.registry import KINDS
 from throughtime.reports.cells import KEYS, anchor, groups, natural, neuron_label, neuron_rank, one_line, rule_rank
@@ -86,6 +87,8 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         *((kind, _component(kind, getattr(spec, kind))) for kind in KINDS),
         ("data", data),
     ]
+    if repetition := committed_repetitions().get(record.id):
+        facts.append(("repeated", f"{repetition}, by the code of {repetition.commit} on {repetition.when[:10]}"))
     facts += [("remark", record.remark)] if record.remark else []
     busy = {None: "no timing pass", True: "yes: times may be too long", False: "no"}[record.contended]
     facts.append(("machine busy", busy))
