@@ -87,7 +87,7 @@ def section(compared: Relative, page: str) -> str:
 
 def _line(row: pd.Series) -> str:
     advantage, size, time = _numbers(row)
-    return f"`{row['rule']}`: {advantage} points of accuracy, {size} times the exact bytes, {time} times the time"
+    return f"`{row['rule']}`: {advantage} points of accuracy, exact bytes × {size}, time × {time}"
 
 
 def write_pages(folder: Path) -> None:

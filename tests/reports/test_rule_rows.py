@@ -52,6 +52,6 @@ def test_a_row_by_hand():
     cells = pd.DataFrame([{"dataset": "digits", "neuron": "lif", "n": 5}])
     text = section(Relative(cells, rules), "eprop")
     assert text.startswith(TITLE) and "1 tasks, n = 5" in text
-    comparison = "−4.2 (−6.6 to 0.0) points of accuracy, 2.0 times the exact bytes, 20 times the time"
+    comparison = "−4.2 (−6.6 to 0.0) points of accuracy, exact bytes × 2.0, time × 20"
     assert f"- `eprop-random`: {comparison}\n" in text
     assert "Not run on all tasks" in section(Relative(cells, rules), "rtrl")
