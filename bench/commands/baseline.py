@@ -50,6 +50,7 @@ def update(
     from throughtime.comparing.sides import Side
     from throughtime.comparing.text import text
     from throughtime.records import baselines as files
+    from throughtime.records.repetitions import keep_repetitions
     from throughtime.records.results import Results
     from throughtime.records.store import Store
     from throughtime.suites.suite import load_suite
@@ -78,6 +79,7 @@ def update(
         records = [made.record(run_id) for run_id in runs]
         curves = {run_id: made.curve(run_id) for run_id in runs}
     write_baseline(path, records, curves)
+    keep_repetitions(path.parent, name, scale, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
     log_renewal(path, reason, comparison.counts)
     print_text(text(comparison) if before else f"{len(records)} runs, no baseline before")
