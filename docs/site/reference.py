@@ -310,7 +310,7 @@ def _repeated() -> str:
     text = [
         "# Repeated runs",
         "Committed runs that later code trained again to their first evaluation ([how](../ci.md#repeated-runs)).",
-        "\n".join(f"- *{outcome}*: {words}" for outcome, words in OUTCOMES.items() if outcome != words),
+        "\n".join(f"- *{outcome}*: {words}" for outcome, words in list(OUTCOMES.items())[:2]),
         _table(("suite", "scale", *OUTCOMES, "commits"), rows),
         "## Without equal numbers",
         _table(("suite", "scale", "run", "outcome", "column", "relative difference", "reason"), unequal)
