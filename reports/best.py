@@ -30,6 +30,11 @@ MEANING = (
     f"runs ({100 * ALPHA:.0f} %, Holm's correction over the row); the best alone where n decides nothing. Measures "
     "with one value per cell are compared without a test."
 )
+SHARES = (
+    "4/5: number of solved runs, where a rule both solves the task and fails on it, compared by an exact test. A run "
+    "solves a task if it gets at least half of the way from chance to a perfect result."
+)
+"""What shares of solved runs are."""
 Row = Mapping[Any, Any]
 """A row of `cells.summarise`."""
 
@@ -122,17 +127,39 @@ def _compared(
     return against(values[reference], others, better, task) if reference in values and others else {}
 
 
-def best_rules(row: pd.DataFrame) -> set[str]:
-    """Return the best rules of a row of a table, by `MEANING`; none without a direction or with a single rule.
+class RowMarks(NamedTuple):
+    """What the comparison of the rules of a table's row adds to their numbers."""
+
+    best: set[str]
+    """The best rules, by `MEANING`; none without a direction or with a single rule."""
+    solved: Mapping[str, str]
+    """Solved runs of each rule, such as `4/5`; empty if results are not bimodal."""
+    undecided: bool = False
+    """Whether n decides nothing between the best rule and the others."""
+
+
+def row_marks(row: pd.DataFrame) -> RowMarks:
+    """Compare the rules of a row of a table.
 
     Args:
         row: the summaries (`cells.summarise`) of one measure of one dataset and neuron, one for each rule.
     """
-    rows = row[row["n"] > 0].to_dict("records")
-    if len(rows) < 2 or not rows[0]["better"]:
-        return set()
-    if rows[0]["measure"].startswith(MEASURED_ONCE):
-        mean = next(record["mean"] for record in rows if record["rule"] == _best(rows, {}))
-        return {record["rule"] for record in rows if record["mean"] == mean}
+    rows = row.to_dict("records")
+    known = [record for record in rows if record["n"]]
+    if not known or not known[0]["better"]:
+        return RowMarks(set(), {})
+    if known[0]["measure"].startswith(MEASURED_ONCE):
+        mean = next(record["mean"] for record in known if record["rule"] == _best(known, {}))
+        return RowMarks({record["rule"] for record in known if len(known) > 1 and record["mean"] == mean}, {})
     comparison = compare_rules(rows)
-    return {comparison.best, *(rule for rule, of in comparison.with_best.items() if of.word == "not distinguished")}
+    best = {comparison.best, *(rule for rule, of in comparison.with_best.items() if of.word == "not distinguished")}
+    shares = {
+        row["rule"]: share(row, comparison.solved[row["rule"]]) for row in rows if row["rule"] in comparison.solved
+    }
+    words = {of.word for of in comparison.with_best.values()}
+    return RowMarks(best if len(known) > 1 else set(), shares, words == {"n decides nothing"})
+
+
+def share(row: Row, solved_runs: float) -> str:
+    """Return the share of solved runs, such as `4/5`: of those that ended ok or diverged."""
+    return f"{solved_runs:.0f}/{row['n'] + row['n_diverged']:.0f}"

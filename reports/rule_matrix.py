@@ -10,7 +10,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.against import RuleComparison
 from throughtime.records.statistics.summary import ALPHA
-from throughtime.reports.best import REFERENCE, compare_rules
+from throughtime.reports.best import REFERENCE, SHARES, compare_rules, share
 from throughtime.reports.cells import (
     TASK,
     groups,
@@ -88,7 +88,7 @@ def mean_ranks(matrix: pd.DataFrame) -> pd.Series:
 def result_text(row: Any) -> str:
     """Return the result of a row of the matrix: the mean, or `4/5` for the solved runs of bimodal results."""
     if not math.isnan(row["solved"]):
-        return f"{row['solved']:.0f}/{row['n'] + row['n_diverged']:.0f}"
+        return share(row, row["solved"])
     return quantity(row["measure"], row["unit"]).show(row["mean"]) if row["n"] else "—"
 
 
@@ -140,10 +140,7 @@ def _caption(matrix: pd.DataFrame, ranks: pd.Series, suite: str, scale: str) -> 
             f"{100 * ALPHA:.0f} %, with Holm's correction over the rules of a column."
         )
     if matrix["solved"].notna().any():
-        caption.append(
-            "4/5: number of solved runs, where a rule both solves the task and fails on it, compared by an exact test. "
-            "A run solves a task if it gets at least half of the way from chance to a perfect result."
-        )
+        caption.append(SHARES)
     if len(ranks):
         left = [rule_title(rule) for rule in dict.fromkeys(matrix["rule"]) if rule not in ranks]
         without = f"; without {', '.join(left)}, which lack some" if left else ""

@@ -139,16 +139,20 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
             absent.append(f"Not measured here: {unmeasured} ({reasons}).")
             summary = summary[summary["measure"] != measure]
     notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
-    rows = []
+    rows, undecided, bimodal = [], [], False
     row_keys = ["suite", "scale", "measure", "dataset", "network", "neuron"]
     for (suite, scale, measure, dataset, network, neuron), row_cells in groups(summary, row_keys):
         by_rule = {row["rule"]: row for row in row_cells.to_dict("records")}
         label = quantity(measure, row_cells["unit"].iloc[0]).label
         line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
-        bold = best.best_rules(row_cells)
+        marks = best.row_marks(row_cells)
+        bimodal |= bool(marks.solved)
+        if marks.undecided:
+            undecided.append(f"{line[0].text} with {line[1].text}")
         for rule in rules:
             if rule in by_rule:
-                line.append(entry(by_rule[rule], notes)._replace(best=rule in bold))
+                shown = entry(by_rule[rule], notes, marks.solved.get(rule, ""))
+                line.append(shown._replace(best=rule in marks.best))
             elif why := exclusion(planned, suite, scale, (rule, neuron, network, dataset)):
                 line.append(Entry("—", notes.mark(why)))
             else:
@@ -159,11 +163,17 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
     caption = [_count(everything), *tuning_sentence(everything), *absent, *(_protocol(summary) if rows else [])]
     if any(entry.best for row in rows for entry in row):
         caption.append(best.MEANING)
+    if bimodal:
+        caption.append(best.SHARES)
+    if undecided:
+        where = "here" if len(undecided) == len(rows) else f"on {', '.join(undecided)}"
+        caption.append(f"n decides nothing {where}: of so few runs, no outcome could be significant.")
     return Table(name, title, caption, head, rows, letters, everything)
 
 
-def entry(row: Mapping[Any, Any], notes: Footnotes) -> Entry:
-    """Format a summary row: mean with interval or single values, failures by status, or a dash; a letter for a note."""
+def entry(row: Mapping[Any, Any], notes: Footnotes, solved: str = "") -> Entry:
+    """Format a summary row: the share of solved runs of bimodal results, or the mean with interval or single values;
+    failures by status, or a dash; a letter for a note."""
     # Measuring passes run once per cell and do not depend on the status of training.
     alone = row["measure"].startswith(MEASURED_ONCE)
     number, parts, remarks = "", [], []
@@ -174,6 +184,8 @@ def entry(row: Mapping[Any, Any], notes: Footnotes) -> Entry:
         parts.append(kind.show(row["mean"]) if alone and row["n"] == 1 else shown)
         spread = f" ± {kind.show_deviation(row['sd'], row['mean'])}" if len(set(row["values"])) > 1 else ""
         number, remarks = f"{kind.show(row['mean'])}{spread}", [] if alone and row["n"] == 1 else [f"n = {row['n']}"]
+    if solved:
+        parts, number = [solved], solved
     counts = {status: row[f"n_{status}"] for status in FAILED if row[f"n_{status}"]}
     if counts != {"skipped": row["runs"]} and not (alone and row["n"]):
         failures = [f"{count}/{row['runs']} {status}" for status, count in counts.items()]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from throughtime.records.statistics.interval import Interval
-from throughtime.reports.best import best_rules
+from throughtime.reports.best import row_marks
 from throughtime.reports.cells import (
     KEYS,
     anchor,
@@ -97,8 +97,11 @@ def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
 def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
     """Return `[text, number, best, note]` by the key of the cell."""
     best: set[tuple[str, ...]] = set()
+    solved: dict[tuple[str, ...], str] = {}
     for key, cells in groups(summary, ROW):
-        best |= {(*key, rule) for rule in best_rules(cells)}
+        marks = row_marks(cells)
+        best |= {(*key, rule) for rule in marks.best}
+        solved |= {(*key, rule): f"{share} solved" for rule, share in marks.solved.items()}
     texts: dict[tuple[str, ...], list[Any]] = {}
     for _, cell in summary.iterrows():
         row: dict[str, Any] = {str(name): value for name, value in cell.items()}
@@ -110,5 +113,7 @@ def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
         low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
         interval = Interval(row["mean"], low, high, n)
         text = kind.show_replicates(interval, row["values"]) if n > 1 else kind.show(row["mean"])
-        texts[key] = [text, float(f"{row['mean'] * kind.factor:.6g}"), key in best, row["note"]]
+        text, note = (solved[key], f"mean {text}") if key in solved else (text, "")
+        notes = "; ".join(part for part in (note, row["note"]) if part)
+        texts[key] = [text, float(f"{row['mean'] * kind.factor:.6g}"), key in best, notes]
     return texts

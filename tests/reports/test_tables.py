@@ -28,7 +28,7 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import Store
-from throughtime.reports.best import best_rules
+from throughtime.reports.best import row_marks
 from throughtime.reports.cells import summarise
 from throughtime.reports.formats import csv, markdown, text, write_table
 from throughtime.reports.latex import latex
@@ -302,7 +302,7 @@ def test_markdown_keeps_its_columns_whatever_users_write(store):
 def comparison_store(store: Store) -> Results:
     """Three rules, five replicates: b is better than a on every replicate, c varies around a."""
     for replicate in range(5):
-        for rule, value in (("a", 0.5), ("b", 0.6), ("c", 0.5 + (-1) ** replicate * 0.2)):
+        for rule, value in (("a", 0.5), ("b", 0.6), ("c", 0.5 + (-1) ** replicate * 0.1)):
             spec = run_spec((rule, "lif", "digits"), replicate)
             put(store, spec, measures=results("accuracy", value + 0.01 * replicate, 0.1))
     return Results(store.folder)
@@ -310,10 +310,10 @@ def comparison_store(store: Store) -> Results:
 
 def test_the_best_rule_and_those_not_distinguished_from_it_are_bold(store):
     (row,) = tables(comparison_store(store))[0].rows
-    # b and a: 0.62 and 0.52, sd 0.0158; c: mean 0.56, sd 0.22, so that its difference from b may be 0
+    # b and a: 0.62 and 0.52, sd 0.0158; c: mean 0.54, sd 0.11, so that its difference from b may be 0
     assert [entry.best for entry in row[3:]] == [False, True, True]
     written = latex(tables(Results(store.folder))[0])
-    assert r"52.0 \pm 1.6 & \bfseries 62.0 \pm 1.6 & \bfseries 56.0 \pm 22.0" in written
+    assert r"52.0 \pm 1.6 & \bfseries 62.0 \pm 1.6 & \bfseries 54.0 \pm 11.1" in written
     assert r"**62.0 \[60.0, 63.9\] (n=5)**" in markdown(tables(Results(store.folder))[0])
 
 
@@ -343,7 +343,7 @@ def test_differences_from_the_best_are_corrected_for_their_number(rivals, alike)
     near = [0.88, 0.89, 0.91, 0.925, 0.9395]
     values = {"best": best, "near": near, "other": [0.87, 0.89, 0.91, 0.93, 0.9399]}
     rules = {rule: values[rule] for rule in [*values][: rivals + 1]}
-    assert ("near" in best_rules(summary_of(**rules))) == alike
+    assert ("near" in row_marks(summary_of(**rules)).best) == alike
 
 
 def test_few_equal_values_decide_nothing(store):
@@ -368,7 +368,7 @@ def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(sto
 
 def test_what_is_measured_once_is_bold_where_it_is_least():
     summary = summary_of(a=[100.0], b=[101.0], c=[100.0])
-    assert best_rules(summary.assign(measure="peak_live_bytes", better="lower", n=1)) == {"a", "c"}
+    assert row_marks(summary.assign(measure="peak_live_bytes", better="lower", n=1)).best == {"a", "c"}
 
 
 def test_csv_has_the_standard_deviation_and_the_single_values(grid):
@@ -410,8 +410,30 @@ def test_bimodal_results_are_shares_of_solved_runs(store):
             put(store, run_spec((rule, "lif", "xor"), replicate), measures=results("accuracy", 0.5, 0.5))
     matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
     assert set(matrix["against_bptt"]) == {"", "n decides nothing"}, "7 times 2/252 is above 0.05"
-    best = [entry.best for entry in tables(Results(store.folder))[0].rows[0][3:]]
-    assert best.count(True) == 1
+    shown = tables(Results(store.folder))[0]
+    assert [entry.best for entry in shown.rows[0][3:]].count(True) == 1
+    assert "n decides nothing here" in " ".join(shown.caption)
+
+
+def test_a_table_shows_the_shares_of_solved_runs_of_bimodal_results(store):
+    """Of one task; the other task has a mean. One rule has no result on it, so that nothing is compared."""
+    for replicate in range(5):
+        put(store, run_spec("bptt lif xor", replicate), measures=results("accuracy", 0.95 if replicate else 0.48, 0.5))
+        put(
+            store,
+            run_spec("b lif xor", replicate),
+            "diverged" if replicate else "ok",
+            measures=results("accuracy", 0.5, 0.5),
+        )
+        put(store, run_spec("bptt lif digits", replicate), measures=results("accuracy", 0.9 + replicate / 100, 0.1))
+    shown = tables(Results(store.folder))[0]
+    assert [[entry.text for entry in row[3:]] for row in shown.rows] == [
+        ["92.0 [89.8, 93.8] (n=5)", "not run"],
+        ["4/5", "0/5, 4/5 diverged"],
+    ]
+    caption = " ".join(shown.caption)
+    assert "4/5: number of solved runs" in caption and "n decides nothing here" not in caption
+    assert "4/5" in render(Results(store.folder), form="latex") and "4/5  " in render(Results(store.folder), width=80)
 
 
 def test_a_diverged_run_has_not_solved_its_task(store):
