@@ -122,12 +122,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Link the notebook in Colab, which opens it from the repository on GitHub that builds the site."""
+    """Write the repository on GitHub that builds the site where the page says how to clone it and to open Colab."""
     repository = os.environ.get("GITHUB_REPOSITORY")
     if page.file.src_uri != "get-started.md" or not repository:
         return markdown
-    address = f"https://colab.research.google.com/github/{repository}/blob/main/docs/tutorial.ipynb"
-    return markdown.replace("docs/tutorial.ipynb` ", f"docs/tutorial.ipynb` ([open it in Colab]({address})) ", 1)
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/docs/tutorial.ipynb"
+    named = {
+        "git clone REPOSITORY": f"git clone https://github.com/{repository}",
+        "REPOSITORY is the address of this repository. ": "",
+        "In\nColab, open it from GitHub, and write OWNER/NAME of the repository": (
+            f"[Open it in\nColab]({colab}), and write `{repository}`"
+        ),
+    }
+    for general, address in named.items():
+        if general not in markdown:
+            raise PluginError(f"{page.file.src_uri} no longer says {general!r}")
+        markdown = markdown.replace(general, address)
+    return markdown
 
 
 def _own(kind: str) -> list[str]:
