@@ -11,6 +11,7 @@ from throughtime.algorithms.eligibility.trace_block import Signal
 from throughtime.algorithms.eligibility.traces import derivative_at
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Derivative, InputJacobian, Partials
+from throughtime.numerics.alike_steps import steps_to_execute
 
 Influence = dict[str, Tensor]
 """M by variable s: ∂s_k/∂W_ji for each neuron k that neuron j reaches, [size, K, batch, currents, fan-in]. With j and k
@@ -49,6 +50,8 @@ class ReachBlock:
         steps = len(p)
         N = self.neurons
         among = self._among()
+        # Sums of products of some steps, but not all, grow at the second of them.
+        alike = all(len(L) in (1, steps) for _, L, _ in signals)
         past = {r for _, r in partials.from_previous} | {"z"}
 
         def in_reach(factor: Derivative, t: int) -> Derivative:
@@ -61,7 +64,7 @@ class ReachBlock:
 
         for name, inflow in partials.inflows.items():
             stored, reads = self.stored.get(name, {}), presynaptic(name, inflow, p)
-            for t in range(steps):
+            for t in steps_to_execute(steps) if alike else range(steps):
                 new: Influence = {}
                 for (s, r), factor in partials.from_previous.items():
                     if r in stored:

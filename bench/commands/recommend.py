@@ -41,7 +41,7 @@ def recommend(
 ) -> None:
     """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length.
 
-    Bytes are counted with two batches of each rule: half a minute for T = 1000, most of it for the BPTT rules.
+    Bytes are counted with two batches of each rule: some seconds for all rules, at any length.
     """
     from throughtime.measuring.training_bytes import Sizes
     from throughtime.registry import NEURONS

@@ -18,7 +18,7 @@ The count is deterministic unless a tensor waits for the garbage collector in a 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -88,9 +88,13 @@ class LiveBytes(TorchDispatchMode):
         kwargs = kwargs or {}
         if func in _SET_STORAGE and id(args[1]) not in self._known:
             self.uncounted += 1
-        self._meet((*args, *kwargs.values()), born=func is _LIFT_FRESH)
+        fresh = func is _LIFT_FRESH
+        for value in args:
+            self._meet(value, fresh)
+        for value in kwargs.values():
+            self._meet(value, fresh)
         result = func(*args, **kwargs)
-        self._meet(result, born=True)
+        self._meet(result, True)
         self.operations += 1
         if self.current > self.peak:
             self.peak, self.peak_at = self.current, self.operations
@@ -102,23 +106,36 @@ class LiveBytes(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # True would import the compiler at the first operation, which takes a second and much memory
 
-    def _meet(self, values: Any, *, born: bool) -> None:
+    def _meet(self, values: Any, born: bool) -> None:
         """Count storages in arguments or result of an operation that are new and `born` there, and growth of others."""
-        for storage in _storages(values):
-            if storage is None:
+        if isinstance(values, Tensor):
+            if values.layout in _SPARSE_PARTS:
+                for part in _SPARSE_PARTS[values.layout]:
+                    self._meet(getattr(values, part)(), born)
+                return
+            try:
+                storage = values.untyped_storage()
+            except (NotImplementedError, RuntimeError):
                 self.uncounted += born
-                continue
-            # A storage has one Python object for its whole life, and `_forget` runs when that object is released. So
-            # its id identifies the storage, and leaves the dictionary before another object can have the same id.
-            known = self._known.get(id(storage))
-            if known is None:
-                known = self._known[id(storage)] = _Known(storage, self._forget)
-                # Meta and fake tensors have a size but no memory.
-                known.key, known.nbytes, known.born = id(storage), 0, born and storage.device.type != "meta"
-            if known.born:
-                nbytes = storage.nbytes()
-                self.current += nbytes - known.nbytes
-                known.nbytes = nbytes
+                return
+        elif isinstance(values, UntypedStorage):
+            storage = values
+        else:
+            if isinstance(values, (list, tuple)):
+                for value in values:
+                    self._meet(value, born)
+            return
+        # A storage has one Python object for its whole life, and `_forget` runs when that object is released. So its id
+        # identifies the storage, and leaves the dictionary before another object can have the same id.
+        known = self._known.get(id(storage))
+        if known is None:
+            known = self._known[id(storage)] = _Known(storage, self._forget)
+            # Meta and fake tensors have a size but no memory.
+            known.key, known.nbytes, known.born = id(storage), 0, born and storage.device.type != "meta"
+        if known.born:
+            nbytes = storage.nbytes()
+            self.current += nbytes - known.nbytes
+            known.nbytes = nbytes
 
     def _forget(self, known: _Known) -> None:
         del self._known[known.key]
@@ -132,21 +149,3 @@ class _Known(weakref.ref[UntypedStorage]):
     born: bool
     key: int
     nbytes: int
-
-
-def _storages(values: Any) -> Iterator[UntypedStorage | None]:
-    """Yield every storage in the arguments or the result of an operation; None for a tensor without a storage."""
-    if isinstance(values, Tensor):
-        if values.layout in _SPARSE_PARTS:
-            for part in _SPARSE_PARTS[values.layout]:
-                yield getattr(values, part)().untyped_storage()
-            return
-        try:
-            yield values.untyped_storage()
-        except (NotImplementedError, RuntimeError):
-            yield None
-    elif isinstance(values, (list, tuple)):
-        for value in values:
-            yield from _storages(value)
-    elif isinstance(values, UntypedStorage):
-        yield values

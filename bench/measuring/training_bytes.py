@@ -15,6 +15,8 @@ from throughtime.errors import first_line
 from throughtime.harness.build import Built
 from throughtime.harness.by_name import build_network, build_rule
 from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, streamed_peak
+from throughtime.numerics.alike_steps import without_alike_steps
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.registry import ALGORITHMS, NEURONS
 from throughtime.spec import ComponentSpec, RunSpec, Training
 
@@ -60,8 +62,9 @@ def training_bytes(
 ) -> Iterator[TrainingBytes]:
     """Count the exact bytes that rules need to train the network `recurrent`, with Adam.
 
-    Time and memory are those of four batches, without windows that repeat those before (`until_steady`). The number
-    does not depend on values of input and weights, except for rules that skip steps without spikes.
+    Four batches are learnt, without windows that repeat those before (`until_steady`) and without alike steps in a
+    window (`without_alike_steps`): less than a second at any length, and the memory of training. The number does not
+    depend on values of input and weights, except for rules that skip steps without spikes.
 
     Args:
         rules: name and options of each rule.
@@ -91,7 +94,7 @@ def _with_built(
 ) -> tuple[Counted | None, str | None]:
     """Build rule, network and a batch, and count; return the count, or None and the reason why there is none."""
     name, options = rule
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), without_alike_steps(), without_compiled_loops():
         torch.manual_seed(0)
         dataset = _Noise(steps, sizes)
         network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))

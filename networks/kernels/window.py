@@ -15,6 +15,7 @@ from throughtime.neurons.base import Neuron
 from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
+from throughtime.numerics.alike_steps import fill_left_out, steps_to_execute
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
 
@@ -194,13 +195,16 @@ class _LayerWindow(torch.autograd.Function):
         linear = made.recurrence.linear
         later, products = None, None if linear is None else products_of(linear)
         R_once = None if products is None else products.operand(R)
-        for t, (δz_t, δP_t) in reversed([*enumerate(zip(δz.unbind(0), δP.unbind(0), strict=True))]):
+        rows = [*zip(δz.unbind(0), δP.unbind(0), strict=True)]
+        for t in reversed(steps_to_execute(len(rows))):
+            δz_t, δP_t = rows[t]
             if later is not None and products is not None:
                 products.addmm(δz_t, later, R_once, out=δz_t)  # through R z_t of the next step
             kernel.back(t, δz_t, δv[t])
             for norm in norms:
                 norm.back(t)
             later = δP_t
+        fill_left_out(δI, *kernel.δg)
         δbefore = (None,) * len(made.state._fields)
         if need_state:
             δbefore = kernel.state_gradient()

@@ -16,6 +16,7 @@ from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.gate_products import GateProducts
 from throughtime.neurons.kernels.loops import READ, StepLoops, gradient_at
 from throughtime.neurons.surrogate import surrogate_of
+from throughtime.numerics.alike_steps import fill_left_out, steps_to_execute
 from throughtime.numerics.equations.evaluate import Value, evaluate
 from throughtime.numerics.equations.expression import Expression, Level
 from throughtime.numerics.loops import bound, runs_compiled
@@ -43,13 +44,12 @@ def loops_of(neuron: Neuron, single_step: bool = False) -> StepLoops | None:
 def constants_of(values: Mapping[Expression, Value], like: Tensor) -> tuple[Tensor, ...]:
     """Return the constants of a step in the form that loops read, from their values: numbers as arrays without
     dimensions."""
-    constants = []
-    for e, value in values.items():
-        if isinstance(value, Tensor):
-            constants.append(value.reshape(() if e.level == Level.NUMBER else -1))
-        else:
-            constants.append(_number(value, like.dtype))
-    return tuple(constants)
+    return tuple(
+        value.reshape(() if e.level == Level.NUMBER else -1)
+        if isinstance(value, Tensor)
+        else _number(value, like.dtype)
+        for e, value in values.items()
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -177,6 +177,8 @@ class Kernel:
     def take_steps(self, product: SpikeProduct | None, z_before: Tensor, Z: Tensor) -> None:
         """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each, if there is a product; all z are
         written to `Z`."""
+        if len(steps := steps_to_execute(len(Z))) < len(Z):
+            return self._take(steps, product, z_before, Z)
         t, z = 0, z_before
         rows: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
         while t < len(Z):
@@ -189,6 +191,14 @@ class Kernel:
             I, z_t = rows[0][t], rows[1][t]
             self.step(t, I if product is None else product.add(I, z), z, z_t)
             t, z = t + 1, z_t
+
+    def _take(self, steps: Sequence[int], product: SpikeProduct | None, z: Tensor, Z: Tensor) -> None:
+        """Take some steps of the window, in order; rows of the others repeat."""
+        for t in steps:
+            self.step(t, self.I[t] if product is None else product.add(self.I[t], z), z, Z[t])
+            z = Z[t]
+            if t == 1:
+                fill_left_out(self.I, Z, *self.fields.values(), *self.values, *(gate.G for gate in self.gates))
 
     def _state(self, t: int, z: Tensor) -> Any:
         """Return the state after step t."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import throughtime as tt
 from throughtime.commands.main import main
 from throughtime.harness.by_name import build_rule
 from throughtime.measuring import exact_memory as module
+from throughtime.measuring import training_bytes as counts
 from throughtime.measuring.training_bytes import Sizes, streamed_bytes, training_bytes
 from throughtime.registry import ALGORITHMS
 
@@ -101,9 +103,10 @@ def test_a_wrong_rule_is_refused_in_a_line(rule, message, capsys):
 
 
 def short_and_whole(rule, options, neuron, steps, monkeypatch):
-    """The memory that is counted with windows left out, and that of all windows."""
+    """The memory that is counted with windows and steps left out, and that of all."""
     (short,) = training_bytes([(rule, options)], neuron, [steps], SIZES)
     monkeypatch.setattr(module, "until_steady", lambda live, windows, period: windows)
+    monkeypatch.setattr(counts, "without_alike_steps", nullcontext)
     (whole,) = training_bytes([(rule, options)], neuron, [steps], SIZES)
     return short.memory, whole.memory
 
@@ -116,9 +119,12 @@ def short_and_whole(rule, options, neuron, steps, monkeypatch):
         ("tbptt", {"window": 7}, "lif", 50),
         ("eprop", {"loss_at": "every", "update_every": 50}, "alif", 176),
         ("fptt", {"parts": 24}, "lif", 61),  # windows of 2 and of 3 steps
+        ("bptt", {}, "ltc", 12),
+        ("checkpointed_bptt", {}, "alif", 40),
+        ("snap_n", {}, "lif", 11),  # no influence arrives at the first step
     ],
 )
-def test_windows_that_are_left_out_change_no_byte(rule, options, neuron, steps, monkeypatch):
+def test_windows_and_steps_that_are_left_out_change_no_byte(rule, options, neuron, steps, monkeypatch):
     short, whole = short_and_whole(rule, options, neuron, steps, monkeypatch)
     assert short._replace(operations=0) == whole._replace(operations=0)
     assert short.operations < 0.9 * whole.operations
