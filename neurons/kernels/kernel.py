@@ -175,8 +175,7 @@ class Kernel:
         return bound(self.run_loop, *self.memory, rows)(t)
 
     def take_steps(self, product: SpikeProduct | None, z_before: Tensor, Z: Tensor) -> None:
-        """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each, if there is a product; all z are
-        written to `Z`."""
+        """Take all steps of the window into `Z`, with I_t ← I_t + R z_{t−1} before each, if there is a product."""
         if len(steps := steps_to_execute(len(Z))) < len(Z):
             return self._take(steps, product, z_before, Z)
         t, z = 0, z_before
@@ -221,8 +220,7 @@ class Kernel:
         return owned
 
     def own(self, s: Tensor) -> Tensor:
-        """Return s of the last step in separate memory, since a view would keep the whole window alive; a window of one
-        step needs no copy."""
+        """Return s of the last step in memory of its own: a view would keep the window alive, unless it is one step."""
         return s.detach() if self.steps == 1 else s.clone()
 
     def membranes(self) -> Tensor:
