@@ -1,4 +1,4 @@
-"""2ˣ and σ for compiled loops, in vector instructions, which the compiler's own functions do not use."""
+"""2ˣ for compiled loops, in vector instructions, which the compiler's own functions do not use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from throughtime.numerics.loops import callable_in_loops, compiled
+from throughtime.numerics.loops import callable_in_loops
 
 
 class _Precision(NamedTuple):
@@ -60,18 +60,3 @@ def _registered() -> Callable[[float], float]:
 
 
 callable_in_loops(exp2, _registered)
-
-
-PER_E = -math.log2(math.e)
-
-
-@compiled
-def base_two(κ: Any) -> float:
-    """Return κ₂ = −κ log₂ e, so that σ(κ g) = 1 / (1 + 2^(κ₂ g)), for an array κ without dimensions."""
-    return κ.dtype.type(PER_E) * κ[()]
-
-
-@compiled
-def sigmoid(g: float, κ2: float, one: float) -> float:
-    """Return σ(κ g) for κ₂ = `base_two(κ)`; `one` is 1 in the precision of g."""
-    return one / (one + exp2(κ2 * g))

@@ -60,7 +60,7 @@ def test_a_polynomial_that_is_too_short_is_found(terms):
 
 def test_the_key_of_a_loop_that_uses_it_covers_its_code():
     before = key_of(exp2_of_each)
-    with mock.patch.object(exp2, "__wrapped__", module.base_two):
+    with mock.patch.object(exp2, "__wrapped__", module.in_precision):
         assert key_of(exp2_of_each) != before
     with mock.patch.object(module, "FLOAT32", module.FLOAT32._replace(terms=7)):
         assert key_of(exp2_of_each) != before
