@@ -47,11 +47,12 @@ def latex(table: Table) -> str:
     if usual.startswith("n = "):
         caption.append(f"{usual} unless a footnote gives another.")
     labels = [i for i in range(table.labels) if i not in common]
-    parts = [_Part(rows, columns) for rows in _row_parts(cells) for columns in _column_parts(cells, labels, table)]
+    letters = [_letters(column, cells, table) for column in range(len(table.head))]
+    parts = [_Part(rows, columns) for rows in _row_parts(cells) for columns in _column_parts(letters, labels, table)]
     footnotes = [rf"\textsuperscript{{{mark}}} {escaped(note)}\par" for note, mark in notes.items()]
     lines = ["% needs \\usepackage{array, booktabs, siunitx}"]
     for number, part in enumerate(parts, start=1):
-        star = "*" if _width(part.columns, cells, table) > COLUMN else ""
+        star = "*" if _width(part.columns, letters) > COLUMN else ""
         first = number == 1
         words = [f"{table.title}.", *caption] if first else [f"{table.title}, continued."]
         lines += [
@@ -107,18 +108,18 @@ def _row_parts(cells: Sequence[Sequence[_Cell]]) -> list[slice]:
     return [slice(start, start + ROWS) for start in range(0, max(1, len(cells)), ROWS)]
 
 
-def _column_parts(cells: Sequence[Sequence[_Cell]], labels: list[int], table: Table) -> list[list[int]]:
+def _column_parts(letters: Sequence[float], labels: list[int], table: Table) -> list[list[int]]:
     """Return parts of the columns, at most a page wide, each with the labels."""
     parts: list[list[int]] = [[]]
     for column in range(table.labels, len(table.head)):
-        if parts[-1] and _width([*labels, *parts[-1], column], cells, table) > PAGE:
+        if parts[-1] and _width([*labels, *parts[-1], column], letters) > PAGE:
             parts.append([])
         parts[-1].append(column)
     return [[*labels, *part] for part in parts]
 
 
-def _width(columns: Sequence[int], cells: Sequence[Sequence[_Cell]], table: Table) -> float:
-    return sum(LETTER * _letters(column, cells, table) + BETWEEN for column in columns)
+def _width(columns: Sequence[int], letters: Sequence[float]) -> float:
+    return sum(LETTER * letters[column] + BETWEEN for column in columns)
 
 
 def _letters(column: int, cells: Sequence[Sequence[_Cell]], table: Table) -> float:

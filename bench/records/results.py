@@ -97,9 +97,15 @@ class Results:
             rows.sort(key=lambda keyed: keyed[0])
             self.frame = _current(_frame([row for _, row in rows])) if rows else pd.DataFrame(columns=COLUMNS)
         self._texts = {run: self._texts[run] for run in self.frame["id"]}
+        self._folders: dict[str, str] = dict(zip(self.frame["id"], self.frame["folder"], strict=True))
 
     @classmethod
-    def load(cls, folder: str | Path = DEFAULT_RESULTS, suites: Sequence[str] = ()) -> Results:
+    def load(
+        cls,
+        folder: str | Path = DEFAULT_RESULTS,
+        suites: Sequence[str] = (),
+        keep: Callable[[Record], bool] | None = None,
+    ) -> Results:
         """Read a folder that must contain runs.
 
         Raises:
@@ -109,7 +115,7 @@ class Results:
             >>> tt.load(folder).suites()
             {'quick'}
         """
-        results = cls(folder, suites)
+        results = cls(folder, suites, keep)
         recorded = set(results.frame["suite"])
         if not recorded and not (suites and results.suites()):
             n = len(results.broken)
@@ -201,8 +207,7 @@ class Results:
 
     def run_folder(self, run: str) -> Path:
         """Return the folder of a run, with its record, curve and log; for `run` see `record`."""
-        (folder,) = self.frame.loc[self.frame["id"] == self.id_of(run), "folder"]
-        return Path(folder)
+        return Path(self._folders[self.id_of(run)])
 
     def id_of(self, run: str) -> str:
         """Return the id of a run from its id or its label; see `record`."""

@@ -57,6 +57,15 @@ def test_too_many_arrangements_are_sampled():
     assert p == pytest.approx(stats.ttest_ind(base, new).pvalue, rel=0.3)
 
 
+def test_two_values_have_an_exact_p_at_any_number():
+    """One of 12 against eleven of 12: Σ_{k ≤ 1} C(12, k)² = 1 + 144 of C(24, 12) = 2 704 156 arrangements."""
+    few, many = [1.0] + [0.0] * 11, [1.0] * 11 + [0.0]
+    assert permutation_p(few, many) == permutation_p(many, few) == pytest.approx(2 * 145 / 2_704_156)
+    assert permutation_p(few, few) == 1.0
+    theirs = stats.fisher_exact([[1, 4], [6, 2]], alternative="less").pvalue
+    assert permutation_p([1, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0]) == pytest.approx(2 * theirs)
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]

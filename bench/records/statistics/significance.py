@@ -64,8 +64,9 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
     """Return the two-sided p of the unpaired permutation test on the difference of means.
 
     Under the null hypothesis that the group of a value is arbitrary, all C(n_b + n_n, n_b) arrangements are equally
-    likely; p is twice the smaller tail, at most 1. It is exact up to `EXACT` arrangements; beyond, it is estimated from
-    as many random ones with a fixed seed. Time: one mean for each arrangement.
+    likely; p is twice the smaller tail, at most 1. It is exact up to `EXACT` arrangements, and for values of which only
+    two differ, such as outcomes; otherwise it is estimated from as many random ones with a fixed seed. Time: one mean
+    for each arrangement.
 
     Raises:
         ValueError: a side has no values.
@@ -75,6 +76,8 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
     if len(base) == 1 and len(new) == 1:
         return 1.0  # two arrangements: neither is rarer than the other
     pooled, n = np.array([*base, *new]), len(base)
+    if len(values := sorted({*base, *new})) == 2:
+        return _outcomes_p(*(sum(value == values[1] for value in side) for side in (base, new)), len(base), len(new))
     if math.comb(len(pooled), n) > EXACT:
         from scipy import stats  # half a second
 
@@ -95,6 +98,17 @@ def _exact_p(pooled: np.ndarray, n: int) -> float:
     near = 1e-12 * np.abs(pooled).sum()  # sums of the same values in another order are equal
     tails = [(sums <= sums[0] + near).mean(), (sums >= sums[0] - near).mean()]
     return float(min(1.0, 2 * min(tails)))
+
+
+def _outcomes_p(in_base: int, in_new: int, n_base: int, n_new: int) -> float:
+    """Return `permutation_p` from the numbers of the larger value: that in the base has a hypergeometric distribution,
+
+    P(k) = C(n_base, k) C(n_new, K − k) / C(n_base + n_new, K),   K = in_base + in_new.
+    """
+    K = in_base + in_new
+    numbers = [math.comb(n_base, k) * math.comb(n_new, K - k) for k in range(min(n_base, K) + 1)]
+    total = math.comb(n_base + n_new, K)
+    return min(1.0, 2 * min(sum(numbers[: in_base + 1]) / total, sum(numbers[in_base:]) / total))
 
 
 @functools.cache
