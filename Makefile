@@ -10,7 +10,8 @@
 # make docs: the site, into build/site; all links are checked.
 # make site: the docs, and the report of the committed records of quick and rules, and of submissions, in build/site.
 # make figures: redraws the figures of README and docs from the committed records; under two minutes.
-# make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
+# make peers: other libraries as witnesses, then the same work through them and ours, on one and on two threads, and the
+# table in docs/performance.md; about two hours on two cores.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -75,7 +76,7 @@ site: docs
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/peers/test_peers.py tests/peers/test_activity.py tests/peers/test_command.py
-	$(BIN)/throughtime peers --out reports/out/peers
+	$(BIN)/throughtime peers --threads 1 --threads 2 --out reports/out/peers --into docs/performance.md
 
 # A figure of the docs has the name under which it is drawn; those without committed records keep their file. The suites are
 # those of which README and docs show figures, beside the papers'.

@@ -21,10 +21,21 @@ def peers(
     implementation: Annotated[
         list[str] | None, typer.Option(help="Compare with this one only; repeatable.", metavar="NAME")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each implementation.")] = 2,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="Threads of each implementation; repeatable. Default: 2.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Fresh processes for each implementation and workload.")] = 3,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table, rows and figure.", metavar="DIR", file_okay=False)
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            help="Markdown whose text between the lines <!-- peers --> and <!-- /peers --> becomes the table of times.",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,7 +43,7 @@ def peers(
     from functools import partial
 
     from throughtime.peers.run import PeerResults, in_fresh_process, side_by_side
-    from throughtime.peers.table import shown, summary, write
+    from throughtime.peers.table import insert, shown, summary, write
     from throughtime.peers.workload import chosen, entrants
 
     def tell(line: str) -> None:
@@ -43,9 +54,12 @@ def peers(
         entrants(work, names)  # refuses an unknown name before the first measurement
     outcome, ask = PeerResults([], []), partial(in_fresh_process, tell=tell)
     for work in selected:
-        outcome = outcome.and_then(side_by_side(work, names, threads=threads, rounds=rounds, ask=ask, tell=tell))
+        for n in threads or [2]:
+            outcome = outcome.and_then(side_by_side(work, names, threads=n, rounds=rounds, ask=ask, tell=tell))
         if out is not None:
             write(outcome, out)  # after each workload, so that an interruption loses at most one
+    if into is not None:
+        insert(outcome.rows, into)
     if as_json:
         print_text(json.dumps([row._asdict() for row in outcome.rows]))
     else:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from throughtime.errors import UsageError
 from throughtime.markdown import escaped, table
 from throughtime.peers.run import Measurement, PeerResults
 from throughtime.peers.workload import WORKLOADS
+from throughtime.records.provenance import machine
 from throughtime.reports.drawing import Drawn, finish, grid, save, scale_axis, styled
 from throughtime.reports.styles import Style
 from throughtime.whole_files import write_whole
@@ -30,6 +32,7 @@ def shown(rows: Sequence[Measurement]) -> list[dict[str, str]]:
     return [
         {
             "work": row.work,
+            "threads": str(row.threads),
             "implementation": row.implementation,
             "median": quantity(row.median, row.unit),
             "min to max": f"{quantity(row.min, row.unit)} to {quantity(row.max, row.unit)}",
@@ -56,8 +59,8 @@ def ratio(value: float | None) -> str:
 def summary(rows: Sequence[Measurement]) -> list[str]:
     """Return a sentence for each workload: ours relative to the best of each kind and to the floor."""
     sentences = []
-    for work in dict.fromkeys(row.work for row in rows):
-        by_implementation = {row.implementation: row for row in rows if row.work == work}
+    for work, threads in dict.fromkeys((row.work, row.threads) for row in rows):
+        by_implementation = {row.implementation: row for row in rows if (row.work, row.threads) == (work, threads)}
         ours = by_implementation.get("ours")
         if ours is None:
             continue
@@ -72,7 +75,7 @@ def summary(rows: Sequence[Measurement]) -> list[str]:
         if ours.floor_ratio is not None:
             clauses.append(f"{ours.floor_ratio:.2f} times the floor")
         if clauses:
-            sentences.append(f"{work}: ours is {', '.join(clauses)}")
+            sentences.append(f"{work}, {threads} thread{'s' * (threads > 1)}: ours is {', '.join(clauses)}")
     return sentences
 
 
@@ -90,6 +93,49 @@ def markdown(outcome: PeerResults) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
+"""Lines of a page between which `insert` writes."""
+
+
+def page(rows: Sequence[Measurement]) -> str:
+    """Return the Markdown of a page: machine and versions, and a table of times with a row for each workload and number
+    of threads, and the other implementations as multiples of ours."""
+    here = machine(max(row.threads for row in rows), None)
+    versions = {name: number for row in rows for name, number in row.versions.items()}
+    lines = []
+    for work, threads in dict.fromkeys((row.work, row.threads) for row in rows if row.unit != "byte"):
+        alike = [row for row in rows if (row.work, row.threads) == (work, threads)]
+        others = [f"{row.implementation} {ratio(row.ratio)}" for row in alike if row.kind != "ours"]
+        for ours in (row for row in alike if row.kind == "ours"):
+            spread = f"{1000 * ours.median:.3g} ({1000 * ours.min:.3g} to {1000 * ours.max:.3g})"
+            busy = " (machine shared)" if any(row.contended for row in alike) else ""
+            cells = [f"`{work}`", str(threads), spread + busy, ratio(ours.floor_ratio), ", ".join(others) or "—"]
+            lines.append(cells)
+    head = ["workload", "threads", "ours, ms: median (smallest to largest)", "over floor", "others, over ours"]
+    samples = sorted(row.n for row in rows if row.unit != "byte")
+    about = [
+        f"{escaped(here['processor'])}, {here['cores']} processors; "
+        f"{', '.join(f'{name} {number}' for name, number in sorted(versions.items()))}; "
+        f"{rows[0].rounds} process{'es' * (rows[0].rounds > 1)} of each, {samples[0]} to {samples[-1]} samples."
+    ]
+    return "\n".join([*about, "", table(head, lines)])
+
+
+def insert(rows: Sequence[Measurement], path: Path) -> None:
+    """Replace the text of a file between `BEGIN` and `END` by `page`.
+
+    Raises:
+        UsageError: the file lacks one of the lines, or nothing was timed.
+    """
+    before, begin, rest = path.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(f"{END}\n")
+    if not begin or not end:
+        raise UsageError(f"no lines {BEGIN} and {END}", str(path))
+    if all(row.unit == "byte" for row in rows):
+        raise UsageError("no times to write", str(path), "name a workload with times, such as 'train-*'")
+    write_whole(path, f"{before}{begin}\n{page(rows)}\n\n{end}{after}")
+
+
 @styled
 def figure(rows: Sequence[Measurement]) -> Drawn | None:
     """Draw each median relative to ours, with the range of its samples; one panel for each workload."""
@@ -100,6 +146,7 @@ def figure(rows: Sequence[Measurement]) -> Drawn | None:
         return None
     palette = seaborn.color_palette("colorblind")
     styles = {kind: Style(palette[place], "-") for kind, place in COLOURS.items()}
+    data = data[data["threads"] == data["threads"].max()]
     works = [*dict.fromkeys(data["work"])]
     drawn, panels = grid(len(works), columns=3)
     for panel, work in zip(panels, works, strict=True):

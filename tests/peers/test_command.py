@@ -392,7 +392,7 @@ def test_table_rows_and_figure_are_written(tmp_path, twin):
     names = {path.name for path in table.write(outcome, tmp_path)}
     assert names == {"table.md", "rows.json", "peers.pdf", "peers.svg", "peers.png", "peers.csv"}
     written = (tmp_path / "table.md").read_text()
-    assert "| train-tiny | twin |" in written and "norse: not run here" in written
+    assert "| train-tiny | 1 | twin |" in written and "norse: not run here" in written
     assert "times as fast as twin" in written
     assert json.loads((tmp_path / "rows.json").read_text())[1]["implementation"] == "twin"
 

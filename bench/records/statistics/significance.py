@@ -77,7 +77,8 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
         return 1.0  # two arrangements: neither is rarer than the other
     pooled, n = np.array([*base, *new]), len(base)
     if len(values := sorted({*base, *new})) == 2:
-        return _outcomes_p(*(sum(value == values[1] for value in side) for side in (base, new)), len(base), len(new))
+        in_base, in_new = (sum(value == values[1] for value in side) for side in (base, new))
+        return _outcomes_p(in_base, in_new, len(base), len(new))
     if math.comb(len(pooled), n) > EXACT:
         from scipy import stats  # half a second
 
