@@ -23,7 +23,8 @@ from throughtime.reports.papers.claims import (
 )
 
 REGISTERED = "before the runs: 2026-11-28; of cosines after a first look at seed 0"
-NEEDS = "scale paper: 128 units, 20 000 sequences, 25 epochs"
+SIZE = "128 units, 20 000 sequences, 25 epochs"
+NEEDS = f"scale paper: {SIZE}"
 EQUAL, DIFFERENT = 1e-12, 1e-3
 """Relative differences of gradients that count as none, and as one."""
 DEPTHS, SEEDS = (2, 3, 4), (0, 1, 2)
@@ -89,7 +90,7 @@ def learns_to_copy(results: Results) -> Answer:
 
         return in_common({f"{n}": of_rule("online", n) - of_rule("spatial", n) for n in LAYERS})
 
-    return judged(results, points, EachWithin(low=0), "points by layers; > 0", paper_scale(NEEDS), show=means)
+    return judged(results, points, EachWithin(low=0), "points by layers; > 0", paper_scale(SIZE), show=means)
 
 
 CLAIMS = (exact_in_one_layer, alignment_falls_with_depth, better_than_within_the_step, learns_to_copy)

@@ -21,7 +21,8 @@ from throughtime.reports.papers.claims import (
 )
 
 REGISTERED = "before the runs and computations: 2026-11-28"
-NEEDS = "scale paper: three layers of 128, 20 000 updates"
+SIZE = "three layers of 128, 20 000 updates"
+NEEDS = f"scale paper: {SIZE}"
 EQUAL, DIFFERENT = 1e-10, 1e-3
 """Relative differences of gradients that count as none, and as one."""
 CODES: tuple[Literal["time", "rate"], ...] = ("time", "rate")
@@ -81,7 +82,7 @@ def best_on_times(results: Results) -> Answer:
         pairs = {f"OTPE - {name.upper()}": ("otpe", name) for name in ("ostl", "ottt")}
         return points_between(frame[frame["dataset"] == "time"], pairs, "accuracy", 0.1)
 
-    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(NEEDS), show=means)
+    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(SIZE), show=means)
 
 
 def _direction(rule: str, others: tuple[str, ...]) -> Answer:
