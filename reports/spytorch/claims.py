@@ -25,8 +25,8 @@ REGISTERED = "before the runs: 2026-11-28"
 SIZE = "55 000 images, 30 epochs"
 NEEDS = f"scale paper: {SIZE}"
 REGISTERED_BRAILLE = "before the runs: 2026-11-29"
-BRAILLE = "100 epochs"
-NEEDS_BRAILLE = f"scale paper: {BRAILLE}"
+SIZE_BRAILLE = "100 epochs"
+NEEDS_BRAILLE = f"scale paper: {SIZE_BRAILLE}"
 BRAILLE = 96.7
 """Published test accuracy of tutorial 5, percent."""
 
@@ -91,7 +91,7 @@ def spikes_exceed_the_linear_level(results: Results) -> Answer:
         accuracies = by_replicate(frame[frame["rule"] == "tutorial5"], "accuracy", diverged=1 / 27)
         return in_common({"network - ridge": 100 * accuracies - ridge_level(True)})
 
-    needed = paper_scale(BRAILLE, lasting="for")
+    needed = paper_scale(SIZE_BRAILLE, lasting="for")
     return judged(results, points, Within(low=0), "points; > 0", needed, show=means)
 
 
@@ -107,7 +107,7 @@ def the_detached_penalty_would_not_matter(results: Results) -> Answer:
         frame = runs.select("spytorch_braille").frame
         return points_between(frame, {"penalised - not": ("penalised", "tutorial5")}, "accuracy", 1 / 27)
 
-    return judged(results, points, Within(-2, 2), "points", paper_scale(BRAILLE), show=means)
+    return judged(results, points, Within(-2, 2), "points", paper_scale(SIZE_BRAILLE), show=means)
 
 
 CLAIMS = (
