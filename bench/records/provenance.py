@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+BASELINES = ":(top,exclude)results/baselines"
+"""Pathspec of what is no code: a command that writes there changes no run."""
 RECORDED_VERSIONS = ("throughtime", "torch", "torchvision", "numpy", "scikit-learn")
 
 
@@ -48,7 +50,8 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Return the commit of the checkout of throughtime and whether it was changed; nulls outside a checkout."""
+    """Return the commit of the checkout of throughtime and whether it was changed, except for baselines; nulls
+    outside a checkout."""
     folder = Path(__file__).parent
     try:
         _git(
@@ -57,7 +60,7 @@ def git_state() -> dict[str, Any]:
         commit = _git(folder, "rev-parse", "HEAD")
         return {
             "commit": commit,
-            "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
+            "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", BASELINES)),
         }
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "changed": None}
