@@ -34,6 +34,7 @@ def steps_to_execute(steps: int) -> Sequence[int]:
 def fill_left_out(*windows: Tensor) -> None:
     """Give the steps that are left out the values of step 1, in windows [steps, ...]; NaN would spread from memory that
     nothing has written. Windows of at most 3 steps have no such rows."""
-    for rows in windows:
-        if _left_out.get() and len(rows) > 3:
-            rows[2:-1] = rows[1]
+    if _left_out.get():
+        for rows in windows:
+            if len(rows) > 3:
+                rows[2:-1] = rows[1]

@@ -34,7 +34,7 @@ SHARES = (
     "4/5: number of solved runs, where a rule both solves the task and fails on it, compared by an exact test. A run "
     "solves a task if it gets at least half of the way from chance to a perfect result."
 )
-"""What shares of solved runs are."""
+"""Explanation of shares of solved runs."""
 Row = Mapping[Any, Any]
 """A row of `cells.summarise`."""
 
@@ -128,7 +128,7 @@ def _compared(
 
 
 class RowMarks(NamedTuple):
-    """What the comparison of the rules of a table's row adds to their numbers."""
+    """The marks that the comparison of the rules of a table's row adds to their numbers."""
 
     best: set[str]
     """The best rules, by `MEANING`; none without a direction or with a single rule."""

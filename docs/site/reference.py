@@ -10,7 +10,7 @@ import re
 import textwrap
 import typing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pydantic
@@ -309,9 +309,8 @@ def _repeated() -> str:
     rows = []
     for name, lines in suites.items():
         outcomes = Counter(line.outcome for line in lines)
-        rows.append(
-            (*name, *(str(outcomes[outcome] or "") for outcome in OUTCOMES), _distinct(x.commit for x in lines))
-        )
+        commits = ", ".join(dict.fromkeys(line.commit for line in lines))
+        rows.append((*name, *(str(outcomes[outcome] or "") for outcome in OUTCOMES), commits))
     unequal = [
         (line.suite, line.scale, line.label, line.outcome, line.column, f"{line.difference or 0:.1e}", line.reason)
         for lines in suites.values()
@@ -329,10 +328,6 @@ def _repeated() -> str:
         else "None.",
     ]
     return "\n\n".join(text) + "\n"
-
-
-def _distinct(texts: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(texts))
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""What repetitions say of the runs of other code, in one sentence; the first evaluation of a curve; unequal columns."""
+"""The sentence on repetitions of runs of other code; the first evaluation of a curve; unequal columns."""
 
 from __future__ import annotations
 

@@ -416,7 +416,7 @@ def test_bimodal_results_are_shares_of_solved_runs(store):
 
 
 def test_a_table_shows_the_shares_of_solved_runs_of_bimodal_results(store):
-    """Of one task; the other task has a mean. One rule has no result on it, so that nothing is compared."""
+    """One task has shares, the other a mean. One rule has no result on it, so that nothing is compared."""
     for replicate in range(5):
         put(store, run_spec("bptt lif xor", replicate), measures=results("accuracy", 0.95 if replicate else 0.48, 0.5))
         put(
