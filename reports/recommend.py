@@ -1,14 +1,15 @@
 """Rules for a user's network: those whose exact bytes fit its memory, ranked by recorded accuracies at a near length.
 
-Bytes are counted for the user's own sizes. Accuracies are those of runs of the suite `length`, or else `rules`, with
-the same neuron, at the length that is nearest to the user's on a logarithmic scale; the user's task may rank the rules
-in another order.
+Bytes are counted for the user's own sizes. Accuracies are those of runs of the suites `length` and `length-updates`, or
+else `rules`, with the same neuron, at the length that is nearest to the user's on a logarithmic scale; the user's task
+may rank the rules in another order.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,29 +21,34 @@ from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.cells import groups, rule_family, rule_rank
-from throughtime.reports.lengths import sequence_length
+from throughtime.reports.lengths import SOLVED, sequence_length
 
-SUITES = ("length", "rules")
-"""Suites whose runs are evidence, the first that has the neuron."""
-COLUMNS = ["rule", "options", "bytes", "fits", "accuracy", "n", "suite", "task", "T", "missing"]
+SUITES = (("length", "length-updates"), ("rules",))
+"""Suites whose runs are evidence: of the first entry that has the neuron."""
+COLUMNS = ["rule", "options", "bytes", "fits", "solved", "accuracy", "n", "epochs", "suite", "task", "T", "missing"]
 
 
 class Evidence(NamedTuple):
-    """The recorded accuracy of a rule on one task."""
+    """The recorded accuracies of a rule on one task."""
 
     suite: str
     task: str
     T: int
-    accuracy: float
-    """Mean over n runs."""
+    epochs: int
+    """At most, in each run."""
     n: int
+    """Runs that ended ok or diverged."""
+    solved: int
+    """Runs with an accuracy of at least `SOLVED`."""
+    accuracy: float
+    """Median; of a run that diverged 0."""
     options: dict[str, Any]
     """Options of the rule in these runs."""
 
 
 def evidence_in(folder: Path | None) -> Results:
     """Return the runs of a folder of results; None: the committed ones of the suites `SUITES`."""
-    return Results(CommittedStore(), SUITES) if folder is None else Results.load(folder)
+    return Results(CommittedStore(), list(chain(*SUITES))) if folder is None else Results.load(folder)
 
 
 def recommendations(
@@ -65,8 +71,9 @@ def recommendations(
 
     Returns:
         A row for each rule: `bytes`, whether it `fits`, and the evidence. Rules that fit come first, in the order of
-        accuracy, then those without evidence in the order of bytes; then those that do not fit; then those that cannot
-        train the network, with the reason in `missing`. A rule has the options of its evidence, or else its defaults.
+        their share of solved runs and median accuracy, then those without evidence in the order of bytes; then those
+        that do not fit; then those that cannot train the network, with the reason in `missing`. A rule has the options
+        of its evidence, or else its defaults.
 
     Raises:
         UsageError: no such neuron, or no rule fits; the hint names the rule of the fewest bytes.
@@ -89,35 +96,47 @@ def recommendations(
             f"no rule trains this network in {memory:,} B",
             hint=f"the smallest is {smallest['rule']} with {smallest['bytes']:,.0f} B",
         )
-    order = ["can", "fits", "accuracy", "bytes"]
-    ranking["can"] = ranking["bytes"].notna()
-    ranking = ranking.sort_values(order, ascending=[False, False, False, True], na_position="last", kind="stable")
+    ranking["can"], ranking["share"] = ranking["bytes"].notna(), ranking["solved"] / ranking["n"]
+    order = {"can": False, "fits": False, "share": False, "accuracy": False, "bytes": True}
+    ranking = ranking.sort_values(list(order), ascending=list(order.values()), na_position="last", kind="stable")
     return ranking[COLUMNS].reset_index(drop=True)
 
 
 def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence]:
     """Return the evidence of each rule, by label, on the task of the nearest length; empty if there is none.
 
-    The suite is the first of `SUITES` with finished runs of the neuron; of several tasks of one length, the task has
-    the most rules.
+    Of several tasks of one length, the task has the most rules; of several cells of a rule on it, the cell has the most
+    epochs.
     """
-    for suite in SUITES:
-        runs = results.select(suite).frame
-        runs = runs[(runs["neuron_name"] == neuron) & (runs["status"] == "ok") & (runs["metric"] == "accuracy")]
+    for suites in SUITES:
+        runs = pd.concat([results.select(suite).frame for suite in suites])
+        runs = runs[(runs["neuron_name"] == neuron) & runs["status"].isin(["ok", "diverged"])]
         tasks = []
         for (task,), cells in groups(runs, ["dataset"]):
             T = sequence_length(results.record(cells["id"].iloc[0]).spec.dataset)
-            if T is not None:
+            if T is not None and set(cells["metric"].dropna()) == {"accuracy"}:
                 tasks.append((abs(math.log(T / steps)), -cells["rule"].nunique(), str(task), T, cells))
         if tasks:
-            _, _, task, T, cells = min(tasks, key=lambda row: row[:3])
-            return {rule: _evidence(results, suite, task, T, of) for (rule,), of in groups(cells, ["rule"])}
+            _, _, _, T, runs = min(tasks, key=lambda row: row[:3])
+            evidence = [_evidence(results, T, cell) for _, cell in groups(runs, ["rule", "suite", "scale"])]
+            return dict(sorted(evidence, key=lambda entry: entry[1].epochs))
     return {}
 
 
-def _evidence(results: Results, suite: str, task: str, T: int, runs: pd.DataFrame) -> Evidence:
-    options = results.record(runs["id"].iloc[0]).spec.rule.options
-    return Evidence(suite, task, T, float(runs["accuracy"].mean()), len(runs), dict(options))
+def _evidence(results: Results, T: int, cell: pd.DataFrame) -> tuple[str, Evidence]:
+    first = cell.iloc[0]
+    accuracy = cell["accuracy"].where(cell["status"] == "ok", 0.0)
+    evidence = Evidence(
+        suite=str(first["suite"]),
+        task=str(first["dataset"]),
+        T=T,
+        epochs=int(first["epochs"]),
+        n=len(cell),
+        solved=int((accuracy >= SOLVED).sum()),
+        accuracy=float(accuracy.median()),
+        options=dict(results.record(first["id"]).spec.rule.options),
+    )
+    return str(first["rule"]), evidence
 
 
 def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:

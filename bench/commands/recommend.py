@@ -41,7 +41,8 @@ def recommend(
 ) -> None:
     """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length.
 
-    Bytes are counted with two batches of each rule: some seconds for all rules, at any length.
+    A run is solved from an accuracy of 80 % on. Bytes are counted with two batches of each rule: some seconds for all
+    rules, at any length.
     """
     from throughtime.measuring.training_bytes import Sizes
     from throughtime.registry import NEURONS
@@ -71,6 +72,8 @@ def recommend(
 def _shown(row: dict[str, Any]) -> dict[str, str]:
     evidence = "no evidence"
     if row["accuracy"] is not None:
-        runs = f"n = {row['n']:.0f}, suite {row['suite']}"
-        evidence = f"{100 * row['accuracy']:.1f} % on {row['task']}, T = {row['T']:.0f}, {runs}"
+        runs = f"{row['solved']:.0f} of {row['n']:.0f} solved, median {100 * row['accuracy']:.1f} %"
+        evidence = (
+            f"{runs}: {row['task']}, T = {row['T']:.0f}, at most {row['epochs']:.0f} epochs, suite {row['suite']}"
+        )
     return {"rule": row["rule"], "memory (B)": f"{row['bytes']:,.0f}", "evidence": evidence}

@@ -287,7 +287,7 @@ def recommend(
         inputs: inputs a step.
         outputs: classes.
         batch: sequences that are learnt together.
-        results: runs of the suite `length` or `rules` as evidence; None: the committed ones.
+        results: runs of the suites `length`, `length-updates` or `rules` as evidence; None: the committed ones.
 
     Returns:
         A row for each rule, those that fit first; the columns are those of `reports.recommend.recommendations`. The

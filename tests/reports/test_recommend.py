@@ -35,7 +35,7 @@ def store(tmp_path, monkeypatch):
 def test_evidence_is_that_of_the_nearest_length_by_ratio(store):
     evidence = evidence_at(Results(store.folder), 60, "lif")
     assert {rule: result.T for rule, result in evidence.items()} == {"bptt": 30, "eprop": 30, "ottt": 30}
-    assert evidence["eprop"] == Evidence("rules", "adding-30", 30, pytest.approx(0.805), 2, {})
+    assert evidence["eprop"] == Evidence("rules", "adding-30", 30, 4, 2, 2, pytest.approx(0.805), {})
     assert evidence_at(Results(store.folder), 300, "lif").keys() == {"eprop", "ottt"}  # 2000 / 300 < 300 / 30
     assert evidence_at(Results(store.folder), 60, "alif") == {}
 
@@ -44,6 +44,24 @@ def test_the_suite_of_lengths_comes_before_the_other(store):
     spec = run_spec("eprop lif adding-5000", suite="length", steps=5000)
     put(store, spec, measures=results("accuracy", 0.75, 0.5), metric="accuracy")
     assert evidence_at(Results(store.folder), 60, "lif")["eprop"].suite == "length"
+
+
+def test_a_share_of_solved_runs_comes_before_the_median_and_a_diverged_run_is_not_solved(store):
+    for replicate in (2, 3):
+        spec = run_spec("ottt lif adding-30", replicate, suite="rules", steps=30)
+        put(store, spec, status="diverged", metric="accuracy")
+    evidence = evidence_at(Results(store.folder), 30, "lif")["ottt"]
+    assert (evidence.solved, evidence.n, evidence.accuracy) == (2, 4, pytest.approx(0.45))
+    rows = recommendations(Results(store.folder), 30, 10**6, "lif", SIZES)
+    assert rows["rule"].tolist() == ["eprop", "ottt", "bptt", "sltt"]
+
+
+def test_of_two_suites_of_lengths_the_cell_with_more_epochs_counts(store):
+    for suite, epochs, accuracy in (("length", 2, 0.5), ("length-updates", 10, 0.9)):
+        spec = run_spec("eprop lif adding-60", suite=suite, steps=60, epochs=epochs)
+        put(store, spec, measures=results("accuracy", accuracy, 0.5), metric="accuracy")
+    evidence = evidence_at(Results(store.folder), 60, "lif")["eprop"]
+    assert (evidence.suite, evidence.epochs, evidence.accuracy) == ("length-updates", 10, 0.9)
 
 
 def test_rules_that_fit_come_in_the_order_of_accuracy_and_those_without_evidence_last(store):
@@ -65,7 +83,8 @@ def test_the_command_names_the_evidence(store, capsys):
     words = ["recommend", "--steps", "12", "--memory", "1MB", "--hidden", "4", "--inputs", "2", "--outputs", "2"]
     assert main([*words, "--results", str(store.folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[0] == "ottt" and "90.5 % on adding-30, T = 30, n = 2, suite rules" in lines[1]
+    evidence = "2 of 2 solved, median 90.5 %: adding-30, T = 30, at most 4 epochs, suite rules"
+    assert lines[1].split()[0] == "ottt" and evidence in " ".join(lines[1].split())
     assert lines[-1].split()[0] == "sltt" and lines[-1].rstrip().endswith("no evidence")
 
 
