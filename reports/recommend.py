@@ -106,7 +106,7 @@ def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence
     """Return the evidence of each rule, by label, on the task of the nearest length; empty if there is none.
 
     Of several tasks of one length, the task has the most rules; of several cells of a rule on it, the cell has the most
-    epochs.
+    epochs, and of these the most runs.
     """
     for suites in SUITES:
         runs = pd.concat([results.select(suite).frame for suite in suites])
@@ -119,7 +119,7 @@ def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence
         if tasks:
             _, _, _, T, runs = min(tasks, key=lambda row: row[:3])
             evidence = [_evidence(results, T, cell) for _, cell in groups(runs, ["rule", "suite", "scale"])]
-            return dict(sorted(evidence, key=lambda entry: entry[1].epochs))
+            return dict(sorted(evidence, key=lambda entry: (entry[1].epochs, entry[1].n)))
     return {}
 
 
