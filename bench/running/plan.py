@@ -96,8 +96,8 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         if names not in codes:
             codes[names] = code_of(spec)
         code = codes[names]
-        unsupported, least = support.of(spec, content)
-        initial, missing = weights.of(spec)
+        unsupported, least = support.answer(spec, content)
+        initial, missing = weights.initial_weights(spec)
         if initial is not None:
             spec = spec.model_copy(update={"initial_weights": initial})
         run = spec.id(code)
@@ -107,7 +107,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
             if not (PASSES[name].headline and "train" in spec.passes and spec.cell in measured)
         ]
         measured.add(spec.cell)
-        record, stale = known[spec.suite].of(spec, run, code)
+        record, stale = known[spec.suite].record(spec, run, code)
         without_weights = record is not None and not stale and _without_weights(spec, record, store)
         if without_weights:
             record = None  # the run is repeated for any value of `rerun`
@@ -182,7 +182,7 @@ class KnownRecords:
         self._by_id = {record.id: record for record in records}
         self._by_spec = {run_of(record.spec): record for record in records}
 
-    def of(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Record | None, str | None]:
+    def record(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Record | None, str | None]:
         """Return the record of a run, and the change of code or data since."""
         if record := self._by_id.get(run):
             return record, data_changed(record)
@@ -277,7 +277,7 @@ class _Support:
         self._built: dict[tuple[Any, ...], Any] = {}
         self._answers: dict[tuple[Any, ...], tuple[str | None, int | None]] = {}
 
-    def of(self, spec: RunSpec, content: tuple[str, ...]) -> tuple[str | None, int | None]:
+    def answer(self, spec: RunSpec, content: tuple[str, ...]) -> tuple[str | None, int | None]:
         """Return the reason why the rule of a cell does not support its network, task or sequence length, or None; and
         the least memory of its runs, bytes, or None if it is not known.
 

@@ -81,7 +81,7 @@ def _loss(records: Sequence[Record]) -> float | None:
 
 def trial_runs(suite: Suite, scale: Scale, trials: Sequence[Sequence[Trial]]) -> list[RunSpec]:
     """Return the runs of trials, by cell, trial and replicate; a trial that a library repeats has one run."""
-    runs = (run for of_cell in trials for trial in of_cell for run in suite.runs_of_trial(scale, trial))
+    runs = (run for cell_trials in trials for trial in cell_trials for run in suite.runs_of_trial(scale, trial))
     return list({(run.cell, run.replicate): run for run in runs}.values())
 
 
@@ -91,32 +91,32 @@ def records_of(trials: Sequence[Trial], suite: Suite, scale: Scale, store: Store
     A stale record counts if `run` would not repeat it, as in any suite.
     """
     runs = [suite.runs_of_trial(scale, trial) for trial in trials]
-    trial_plan = plan([run for of_trial in runs for run in of_trial], store)
+    trial_plan = plan([run for specs in runs for run in specs], store)
     known, due = KnownRecords(store, f"{suite.name}-tune"), {p.id for p in to_run(trial_plan, "none")}
-    records = iter([None if p.id in due else known.of(p.spec, p.id, p.code)[0] for p in trial_plan])
-    by_trial = [[next(records) for _ in of_trial] for of_trial in runs]
-    complete = [[record for record in of_trial if record is not None] for of_trial in by_trial]
-    return [each if each == of_trial else None for each, of_trial in zip(complete, by_trial, strict=True)]
+    records = iter([None if p.id in due else known.record(p.spec, p.id, p.code)[0] for p in trial_plan])
+    by_trial = [[next(records) for _ in specs] for specs in runs]
+    complete = [[record for record in recorded if record is not None] for recorded in by_trial]
+    return [made if made == recorded else None for made, recorded in zip(complete, by_trial, strict=True)]
 
 
 def after_tuning(suite: Suite, scale: Scale, store: Store, trials: Sequence[Sequence[Trial]]) -> TunedRuns:
     """Choose the best trial of each cell from the records of the trials, and plan the runs with its values."""
     settings = suite.settings[scale]
     assert settings.tune is not None
-    records = iter(records_of([trial for of_cell in trials for trial in of_cell], suite, scale, store))
+    records = iter(records_of([trial for cell_trials in trials for trial in cell_trials], suite, scale, store))
     specs: list[RunSpec] = []
     failed, cells_left = set(), 0
-    for space, of_cell in zip(suite.spaces[scale], trials, strict=True):
-        recorded = [next(records) for _ in of_cell]
-        complete = [each for each in recorded if each is not None]
-        if complete != recorded or len(of_cell) < (settings.tune.trials or 1):
+    for space, cell_trials in zip(suite.spaces[scale], trials, strict=True):
+        recorded = [next(records) for _ in cell_trials]
+        complete = [record for record in recorded if record is not None]
+        if complete != recorded or len(cell_trials) < (settings.tune.trials or 1):
             cells_left += 1
             continue
-        tuning = _tuning(of_cell, complete)
+        tuning = _tuning(cell_trials, complete)
         if tuning and settings.tune.sampler != "grid":
             spans = {name: values for name, values in space.options.items() if isinstance(values, Span)}
             tuning = tuning.model_copy(update={"sampler": version(), "spans": spans})
-        runs = suite.runs_of(scale, of_cell[tuning.chosen if tuning else 0].cell, tuning)
+        runs = suite.runs_of(scale, cell_trials[tuning.chosen if tuning else 0].cell, tuning)
         failed |= set() if tuning else {runs[0].cell}
         specs += runs
     planned = [

@@ -19,7 +19,7 @@ class WeightFiles:
         self._suites: dict[str, dict[tuple[object, ...], tuple[str, Path]]] = {}
         self._digests: dict[Path, str] = {}
 
-    def of(self, spec: RunSpec) -> tuple[InitialWeights | None, str | None]:
+    def initial_weights(self, spec: RunSpec) -> tuple[InitialWeights | None, str | None]:
         """Return the initial weights of a run, or None for random ones; and the reason why they are missing, or None.
 
         Raises:

@@ -7,34 +7,43 @@ pass on another one; the files that the pass had not sent back are lost.
 from __future__ import annotations
 
 import logging
-import queue
 import re
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from throughtime import __version__
 from throughtime.errors import UsageError, first_line
 from throughtime.records.files import POSITION
-from throughtime.running.engine import Engine, PassJob
-from throughtime.running.engines.remote import Files, Job, Jobs, make_pass, saved, settle, show, take
-from throughtime.running.engines.supervisor import GRACE_SECONDS
+from throughtime.running.engine import PassJob
+from throughtime.running.engines.remote import (
+    Files,
+    Job,
+    receive_files,
+    resume_files,
+    run_pass,
+    write_failure,
+    write_position,
+)
+from throughtime.running.engines.remote_engine import RemoteEngine, SubmittedPass
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 
-AHEAD = 2
+PASSES_A_THREAD = 2
 """Passes submitted for each thread of the cluster: one that runs, and one that follows without delay."""
-LOOK_SECONDS = 1.0
+WORKERS_SECONDS = 1.0
 """Time between two updates of the list of workers."""
-ALONE_SECONDS = 30.0
+NO_WORKER_SECONDS = 30.0
 """Time without any worker before a message to the user."""
 FETCH_SECONDS = 60.0
 """Time to fetch the files of a pass; Dask may have to run it again if its worker died just now."""
-TELL_SECONDS = 2.0
+REPORT_SECONDS = 2.0
 """Time between two reports of a training's position."""
 CONNECT_SECONDS = 10.0
 IGNORE_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner\n"
@@ -47,16 +56,16 @@ def require_address(cluster: str) -> None:
         raise UsageError(f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm")
 
 
-class Submitted(NamedTuple):
+@dataclass(eq=False)
+class DaskSubmission(SubmittedPass):
     """A pass that was submitted to the cluster."""
 
-    request: PassJob
     future: Any
     host: str | None
     """Preferred worker of a measuring pass."""
 
 
-class DaskEngine(Engine):
+class DaskEngine(RemoteEngine[DaskSubmission]):
     """Runs passes on a Dask cluster.
 
     Args:
@@ -75,14 +84,11 @@ class DaskEngine(Engine):
         except ImportError as error:
             raise UsageError("--cluster needs dask.distributed", hint="pip install 'throughtime[cluster]'") from error
         require_address(cluster)
+        super().__init__(plugins, limits, tell)
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # this module reports errors itself
-        self._jobs, self._tell = Jobs(plugins, limits), tell
-        self._sweep = uuid.uuid4().hex[:8]
-        self._submitted: dict[str, Submitted] = {}
-        self._over: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._threads: dict[str, int] = {}
         self._looked = float("-inf")
-        self._alone_since: float | None = time.monotonic()
+        self._no_worker_since: float | None = time.monotonic()
         self._cluster, self._address = None, cluster
         if cluster.startswith("local:"):
             self._cluster = _local_cluster(int(cluster.removeprefix("local:")))
@@ -106,64 +112,32 @@ class DaskEngine(Engine):
 
     def width(self, exclusive: bool) -> int:
         self._look()
-        return len(self._hosts()) if exclusive else AHEAD * sum(self._threads.values())
+        return len(self._hosts()) if exclusive else PASSES_A_THREAD * sum(self._threads.values())
 
     def start(self, job: PassJob) -> None:
         import dask
 
         host, where = None, {}
         if PASSES[job.name].exclusive:
-            taken = Counter(submitted.host for submitted in self._submitted.values())
+            taken = Counter(submitted.host for submitted in self._submitted)
             host = min(self._hosts(), key=lambda candidate: taken[candidate], default=None)
             if host:
                 on_it = [address for address in self._threads if _host(address) == host]
                 where = {"workers": on_it, "allow_other_workers": True}
         key = f"{job.name}-{job.planned.id}-{self._sweep}-{uuid.uuid4().hex[:8]}"
-        message, files = self._jobs.of(job), saved(job.name, job.folder)
+        message, files = self.job(job), resume_files(job.name, job.folder)
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):  # may contain a checkpoint
             future = self._client.submit(on_worker, message, files, key, self._topic, key=key, pure=False, **where)
-        self._submitted[key] = Submitted(job, future, host)
-        future.add_done_callback(lambda _: self._over.put(key))
-
-    @property
-    def at_work(self) -> list[PassJob]:
-        return [submitted.request for submitted in self._submitted.values()]
+        self._submitted.append(DaskSubmission(job, future, host))
+        future.add_done_callback(lambda _: self._reported.set())
 
     def wait(self, seconds: float) -> list[PassJob]:
         self._look()
-        over = []
-        try:
-            key = self._over.get(timeout=seconds)
-            while key not in self._submitted or self._end(key):
-                if key in self._submitted:
-                    over.append(self._submitted.pop(key).request)
-                key = self._over.get_nowait()
-        except queue.Empty:
-            pass
-        return over
+        return super().wait(seconds)
 
     def stop(self) -> None:
-        try:
-            if self._submitted and self._threads and self._client.status == "running":
-                self._client.run(stop_on_worker, self._topic, on_error="ignore")
-                deadline = time.monotonic() + GRACE_SECONDS + 5
-                while self._submitted and time.monotonic() < deadline:
-                    try:
-                        key = self._over.get(timeout=0.2)
-                    except queue.Empty:
-                        continue
-                    if key not in self._submitted:
-                        continue
-                    job, future, _ = self._submitted.pop(key)
-                    if future.status == "finished":
-                        take(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
-        except OSError:  # the scheduler has ended, and with it the running passes
-            return
-        finally:
-            futures = [submitted.future for submitted in self._submitted.values()]
-            self._submitted.clear()
-            if futures and self._client.status == "running":
-                self._client.cancel(futures, force=True)
+        with suppress(OSError):  # the scheduler has ended, and with it the running passes
+            super().stop()
 
     def close(self) -> None:
         self._client.close()
@@ -174,9 +148,9 @@ class DaskEngine(Engine):
         return list(dict.fromkeys(_host(address) for address in self._threads))
 
     def _look(self) -> None:
-        """Update the list of workers; tell the user if there has been no worker for ALONE_SECONDS."""
+        """Update the list of workers; tell the user if there has been no worker for NO_WORKER_SECONDS."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._looked < WORKERS_SECONDS:
             return
         try:
             self._threads = self._client.nthreads()
@@ -184,34 +158,55 @@ class DaskEngine(Engine):
             raise self._gone() from error
         self._looked = now
         if self._threads:
-            self._alone_since = None
-        elif self._alone_since is None:
-            self._alone_since = now
-        elif now - self._alone_since > ALONE_SECONDS:
+            self._no_worker_since = None
+        elif self._no_worker_since is None:
+            self._no_worker_since = now
+        elif now - self._no_worker_since > NO_WORKER_SECONDS:
             self._tell(f"the scheduler {self._address} has no workers; waiting for one (`dask worker {self._address}`)")
-            self._alone_since = float("inf")
+            self._no_worker_since = float("inf")
 
-    def _end(self, key: str) -> bool:
-        """Write the files of a pass into its run's folder; return False if the pass has not ended.
+    def _request_stop(self) -> None:
+        if not self._submitted:
+            return
+        if self._threads and self._client.status == "running":
+            self._client.run(stop_on_worker, self._topic, on_error="ignore")
+        else:
+            self._cancel(self._submitted)
+            self._submitted = []
+
+    def _has_left(self, submission: DaskSubmission) -> bool:
+        return submission.future.done()
+
+    def _cancel(self, submissions: list[DaskSubmission]) -> None:
+        if submissions and self._client.status == "running":
+            self._client.cancel([submission.future for submission in submissions], force=True)
+
+    def _files(self, submission: DaskSubmission) -> Files | None:
+        finished = submission.future.status == "finished"
+        return submission.future.result(timeout=FETCH_SECONDS) if finished else None
+
+    def _ended(self, submission: DaskSubmission) -> bool:
+        """Return whether a pass has ended, with its files in its run's folder.
 
         Raises:
             UsageError: the scheduler has ended, or a worker cannot run passes.
         """
+        if not submission.future.done():
+            return False
         from distributed import KilledWorker
         from distributed import TimeoutError as NotYetError  # before Python 3.11 this is not the built-in TimeoutError
 
-        job, future, _ = self._submitted[key]
+        job, future = submission.request, submission.future
         if future.status in ("cancelled", "lost"):
             raise self._gone()
         try:
-            take(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
+            receive_files(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
         except NotYetError:
-            self._over.put(key)
             return False
         except KilledWorker as error:
             last = _host(error.last_worker.address)
             died = f"{error.allowed_failures + 1} workers died in it, the last on {last}"
-            settle(job, "killed", died)
+            write_failure(job, "killed", died)
         except Exception as error:
             if future.status != "error":
                 raise
@@ -239,8 +234,9 @@ class DaskEngine(Engine):
     def _show_position(self, event: tuple[float, dict[str, Any]]) -> None:
         """Show the position that a training has reported."""
         report = event[1]
-        if submitted := self._submitted.get(report["key"]):
-            show(submitted.request.folder, report["position"])
+        for submission in self._submitted:
+            if submission.future.key == report["key"]:
+                write_position(submission.request.folder, report["position"])
 
 
 def _host(address: str) -> str:
@@ -298,7 +294,7 @@ def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
         nonlocal shown, next_look
         position = folder / POSITION
         if time.monotonic() > next_look and position.exists() and (now := position.read_text("utf-8")) != shown:
-            shown, next_look = now, time.monotonic() + TELL_SECONDS
+            shown, next_look = now, time.monotonic() + REPORT_SECONDS
             worker.log_event(topic, {"key": key, "position": now})
 
-    return make_pass(job, files, stopping, tell)
+    return run_pass(job, files, stopping, tell)

@@ -181,7 +181,7 @@ class LocalEngine(Engine):
         over = [child for child in self._children if child.supervisor.over()]
         for child in over:
             self._forget(child)
-            child.supervisor.settle()
+            child.supervisor.write_failure()
         return [child.job for child in over]
 
     def stop(self) -> None:

@@ -36,12 +36,12 @@ from throughtime.spec import PASSES, Pass
 from throughtime.whole_files import write_whole
 
 JOB = "job.json"
-GROWING = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
+RESUME_FILES = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
 """Files from which a training pass resumes, and which it leaves for the next attempt."""
 LOG_BYTES = 2**20
 """Length of the end of a log that the receiver returns."""
 POLL_SECONDS = 0.25
-SET_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
+RUNNER_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
 """Variables on which speed and memory depend, and which Dask sets for its workers: a child has those of the runner."""
 
 Files = dict[str, bytes]
@@ -62,55 +62,49 @@ class Job(TypedDict):
     data: list[str]
     """Folders of the runner to search for datasets, before those that the other machine names."""
     environment: dict[str, str | None]
-    """Values of `SET_HERE`; None: not set."""
+    """Values of `RUNNER_VARIABLES`; None: not set."""
 
 
-class Jobs:
-    """Creates the jobs of a sweep.
-
-    Args:
-        plugins: files that a pass loads first; the constructor reads them.
-        limits: limits of each pass.
+def plugin_texts(paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Return file name and source text of each plugin.
 
     Raises:
         UsageError: a plugin cannot be read.
     """
+    try:
+        return [(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in paths]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"a plugin cannot be sent: {error}") from error
 
-    def __init__(self, plugins: Sequence[str], limits: Limits) -> None:
-        self._limits = limits
-        try:
-            self._plugins = [(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in plugins]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"a plugin cannot be sent: {error}") from error
 
-    def of(self, request: PassJob) -> Job:
-        """Return the job of one pass."""
-        return Job(
-            version=__version__,
-            name=request.name,
-            spec=request.planned.spec.model_dump(mode="json"),
-            code=request.planned.code,
-            plugins=self._plugins,
-            limits=(self._limits.timeout, self._limits.memory),
-            data=[str(folder.resolve()) for folder in sources()],
-            environment={name: os.environ.get(name) for name in SET_HERE},
-        )
+def job_of(request: PassJob, plugins: list[tuple[str, str]], limits: Limits) -> Job:
+    """Return the description of a pass for the machine that runs it."""
+    return Job(
+        version=__version__,
+        name=request.name,
+        spec=request.planned.spec.model_dump(mode="json"),
+        code=request.planned.code,
+        plugins=plugins,
+        limits=(limits.timeout, limits.memory),
+        data=[str(folder.resolve()) for folder in sources()],
+        environment={name: os.environ.get(name) for name in RUNNER_VARIABLES},
+    )
 
 
 # --- files: sending and receiving
 
 
-def saved(name: Pass, folder: Path) -> Files:
+def resume_files(name: Pass, folder: Path) -> Files:
     """Return the files from which training resumes; empty for other passes, or without a checkpoint."""
-    return _read(folder, GROWING) if name == "train" and (folder / CHECKPOINT).exists() else {}
+    return _read(folder, RESUME_FILES) if name == "train" and (folder / CHECKPOINT).exists() else {}
 
 
-def left(name: Pass, folder: Path) -> Files:
+def files_left(name: Pass, folder: Path) -> Files:
     """Return the files that a pass has left in its folder."""
-    return _read(folder, (*GROWING, LOG, pass_file(folder, name).name))
+    return _read(folder, (*RESUME_FILES, LOG, pass_file(folder, name).name))
 
 
-def lay_out(folder: Path, job: Job, files: Files) -> None:
+def prepare_folder(folder: Path, job: Job, files: Files) -> None:
     """Prepare the folder in which a pass runs."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -118,7 +112,7 @@ def lay_out(folder: Path, job: Job, files: Files) -> None:
     write_whole(folder / JOB, json.dumps(job))
 
 
-def take(name: Pass, files: Files, folder: Path) -> None:
+def receive_files(name: Pass, files: Files, folder: Path) -> None:
     """Write the files that a pass has left into the run's folder; its result, which ends the pass, is the last.
 
     The files of a training pass replace earlier ones; other passes of the run may already have ended.
@@ -127,7 +121,7 @@ def take(name: Pass, files: Files, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for file in GROWING if name == "train" else ():
+    for file in RESUME_FILES if name == "train" else ():
         if file in files:
             write_whole(folder / file, files[file])
         else:
@@ -139,13 +133,13 @@ def take(name: Pass, files: Files, folder: Path) -> None:
         write_whole(result, files[result.name])
 
 
-def show(folder: Path, position: str) -> None:
+def write_position(folder: Path, position: str) -> None:
     """Write the position of a training into the run's folder, for `status`; nothing else depends on it."""
     with suppress(OSError):
         write_whole(folder / POSITION, position, lasting=False)
 
 
-def settle(request: PassJob, status: Status, reason: str) -> None:
+def write_failure(request: PassJob, status: Status, reason: str) -> None:
     """Write the result of a pass whose process could not write one."""
     result = _failed(status, reason, request.planned.spec.threads)
     write_whole(pass_file(request.folder, request.name), result.model_dump_json())
@@ -171,9 +165,7 @@ def _read(folder: Path, names: Sequence[str]) -> Files:
 # --- the machine that runs the pass
 
 
-def make_pass(
-    job: Job, files: Files, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None
-) -> Files:
+def run_pass(job: Job, files: Files, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> Files:
     """Run a pass in a temporary folder; return the files that it left.
 
     Every end of the child gives a result, unless the pass was stopped; a stopped training pass leaves a checkpoint.
@@ -189,9 +181,9 @@ def make_pass(
     try:
         with tempfile.TemporaryDirectory(prefix="throughtime-") as scratch:
             folder = Path(scratch)
-            lay_out(folder, job, files)
-            attend(folder, stopping, tell)
-            return left(name, folder)
+            prepare_folder(folder, job, files)
+            run_supervised(folder, stopping, tell)
+            return files_left(name, folder)
     except OSError as error:  # no space or no processes: a fault of this machine, which the record names
         status: Status = "killed" if error.errno in DISK_FULL else "error"  # after `killed`, training resumes
         reason = f"on {socket.gethostname()}: {type(error).__name__}: {error}"
@@ -199,7 +191,7 @@ def make_pass(
         return {**files, f"{name}.json": result.model_dump_json().encode()}
 
 
-def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
+def run_supervised(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
     """Run the pass of a prepared folder in a child process, and supervise it.
 
     Raises:
@@ -229,7 +221,7 @@ def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], No
                         tell(folder)
                     _wait(child)
                 if not stopped:
-                    supervisor.settle()
+                    supervisor.write_failure()
             finally:
                 supervisor.kill()
     if pass_file(folder, name).exists() and read_result(folder, name).stale_code:

@@ -17,7 +17,6 @@ import shutil
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,10 +29,20 @@ from throughtime.records.files import POSITION
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
-from throughtime.running.engine import Engine, PassJob
-from throughtime.running.engines.remote import JOB, Jobs, attend, lay_out, left, saved, settle, show, take
+from throughtime.running.engine import PassJob
+from throughtime.running.engines.remote import (
+    JOB,
+    Files,
+    files_left,
+    prepare_folder,
+    receive_files,
+    resume_files,
+    run_supervised,
+    write_failure,
+    write_position,
+)
+from throughtime.running.engines.remote_engine import POLL_SECONDS, RemoteEngine, SubmittedPass
 from throughtime.running.engines.slurm_file import load_settings, require_slurm, within_time_limit
-from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 from throughtime.whole_files import write_whole
@@ -43,10 +52,9 @@ STOP, BEGUN, OVER = "stop", "begun", "over"
 """Files in a job's folder, which state that it must stop, that it has begun, and how it has ended."""
 WARNED_SECONDS = 90
 """Time before its end at which Slurm warns a job; a training then writes a checkpoint."""
-LOOK_SECONDS = 0.5
-ASK_SECONDS = 30.0
+QUERY_SECONDS = 30.0
 """Time between two queries of the states of all jobs; files show the end of jobs without a failure."""
-AGAIN = 2
+MOST_RESUBMISSIONS = 2
 """Largest number of resubmissions of a pass that lost its node."""
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 ENDED: dict[str, Status] = {
@@ -63,11 +71,10 @@ ENDED: dict[str, Status] = {
 submitit's processes on this machine."""
 
 
-@dataclass
-class SlurmSubmission:
+@dataclass(eq=False)
+class SlurmSubmission(SubmittedPass):
     """A pass that was submitted to Slurm, or will be."""
 
-    request: PassJob
     folder: Path
     job: Any = None
     """Job of submitit; None: not submitted yet."""
@@ -75,7 +82,7 @@ class SlurmSubmission:
     """States in which its jobs lost their nodes."""
 
 
-class SlurmEngine(Engine):
+class SlurmEngine(RemoteEngine[SlurmSubmission]):
     """Runs passes on a Slurm cluster, each in a job of its own.
 
     Args:
@@ -93,12 +100,10 @@ class SlurmEngine(Engine):
             import submitit  # noqa: F401
         except ImportError as error:
             raise UsageError("--cluster slurm needs submitit", hint="pip install 'throughtime[cluster]'") from error
+        super().__init__(plugins, limits, tell)
         self._config, self._settings = str(config), load_settings(config)
         if self._settings.cluster == "slurm":
             require_slurm()
-        self._jobs, self._tell = Jobs(plugins, limits), tell
-        self._submitted: list[SlurmSubmission] = []
-        self._sweep = uuid.uuid4().hex[:8]
         self._folder: Path | None = None
         self._asked = time.monotonic()
 
@@ -111,39 +116,12 @@ class SlurmEngine(Engine):
             self._folder = (job.folder.parent / FOLDER / self._sweep).resolve()
         folder = self._folder / f"{job.planned.id}-{job.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        lay_out(folder, self._jobs.of(job), saved(job.name, job.folder))
+        prepare_folder(folder, self.job(job), resume_files(job.name, job.folder))
         self._submitted.append(SlurmSubmission(job, folder))
-
-    @property
-    def at_work(self) -> list[PassJob]:
-        return [submitted.request for submitted in self._submitted]
 
     def wait(self, seconds: float) -> list[PassJob]:
         self._submit()
-        until = time.monotonic() + seconds
-        while not (over := [submitted for submitted in self._submitted if self._ended(submitted)]):
-            left_seconds = until - time.monotonic()
-            if left_seconds <= 0:
-                break
-            time.sleep(min(LOOK_SECONDS, left_seconds))
-        self._submitted = [submitted for submitted in self._submitted if submitted not in over]
-        return [submitted.request for submitted in over]
-
-    def stop(self) -> None:
-        begun = [submitted for submitted in self._submitted if (submitted.folder / BEGUN).exists()]
-        try:
-            for submitted in self._submitted:
-                with suppress(OSError):
-                    (submitted.folder / STOP).touch()
-            self._cancel([submitted for submitted in self._submitted if submitted not in begun])
-            deadline = time.monotonic() + GRACE_SECONDS + 5
-            while time.monotonic() < deadline and not all(map(self._has_left, begun)):
-                time.sleep(LOOK_SECONDS)
-        finally:
-            self._cancel([attempt for attempt in begun if not self._has_left(attempt)])
-            for attempt in begun:
-                take(attempt.request.name, left(attempt.request.name, attempt.folder), attempt.request.folder)
-            self._submitted.clear()
+        return super().wait(seconds)
 
     def close(self) -> None:
         if self._folder is not None:
@@ -174,7 +152,7 @@ class SlurmEngine(Engine):
 
     def _submitted_jobs(self, executor: Any, those: Sequence[SlurmSubmission]) -> list[Any]:
         with executor.batch():
-            return [executor.submit(make_pass_in, str(attempt.folder), self._settings.time) for attempt in those]
+            return [executor.submit(run_pass_in, str(attempt.folder), self._settings.time) for attempt in those]
 
     def _executor(self, attempt: SlurmSubmission, exclusive: bool) -> Any:
         import submitit
@@ -211,9 +189,20 @@ class SlurmEngine(Engine):
                 except UsageError as error:
                     self._tell(f"job {attempt.job.job_id} may still run: {error.what}")
                 while self._settings.cluster == "local" and not attempt.job.done():
-                    time.sleep(LOOK_SECONDS)
+                    time.sleep(POLL_SECONDS)
 
     # --- end of a job
+
+    def _request_stop(self) -> None:
+        waiting = [submission for submission in self._submitted if not (submission.folder / BEGUN).exists()]
+        for submission in self._submitted:
+            with suppress(OSError):
+                (submission.folder / STOP).touch()
+        self._cancel(waiting)
+        self._submitted = [submission for submission in self._submitted if submission not in waiting]
+
+    def _files(self, submission: SlurmSubmission) -> Files:
+        return files_left(submission.request.name, submission.folder)
 
     def _ended(self, attempt: SlurmSubmission) -> bool:
         """Return whether a pass has ended, with its files in its run's folder; resubmit it if its node was lost."""
@@ -223,7 +212,7 @@ class SlurmEngine(Engine):
         if not self._has_left(attempt):
             if POSITION in _names(attempt.folder):
                 with suppress(OSError):
-                    show(attempt.request.folder, (attempt.folder / POSITION).read_text(encoding="utf-8"))
+                    write_position(attempt.request.folder, (attempt.folder / POSITION).read_text(encoding="utf-8"))
             if state in LOST:
                 return self._lost(attempt, state)
             if state not in ENDED:
@@ -254,7 +243,7 @@ class SlurmEngine(Engine):
         now = time.monotonic()
         if self._settings.cluster == "local":
             return attempt.job.state
-        if now - self._asked > ASK_SECONDS:
+        if now - self._asked > QUERY_SECONDS:
             self._asked = now
             try:
                 within_time_limit("sacct", attempt.job.watcher.update)
@@ -263,13 +252,13 @@ class SlurmEngine(Engine):
         return attempt.job.watcher.get_state(attempt.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
 
     def _lost(self, attempt: SlurmSubmission, state: str) -> bool:
-        """Submit the pass again, from its checkpoint if there is one, up to `AGAIN` times."""
+        """Submit the pass again, from its checkpoint if there is one, up to `MOST_RESUBMISSIONS` times."""
         attempt.lost.append(state)
-        if len(attempt.lost) > AGAIN:
+        if len(attempt.lost) > MOST_RESUBMISSIONS:
             lost = ", ".join(attempt.lost)
             return self._finish(attempt, "killed", f"{len(attempt.lost)} jobs lost their node in it ({lost})")
         before, attempt.folder = attempt.folder, attempt.folder.with_name(f"{attempt.folder.name}-{len(attempt.lost)}")
-        lay_out(attempt.folder, self._jobs.of(attempt.request), saved(attempt.request.name, before))
+        prepare_folder(attempt.folder, self.job(attempt.request), resume_files(attempt.request.name, before))
         shutil.rmtree(before, ignore_errors=True)  # if the node returns, the job on it ends
         self._tell(
             f"{attempt.request.planned.spec.label}: {attempt.request.name} pass lost its node ({state}), "
@@ -280,9 +269,9 @@ class SlurmEngine(Engine):
 
     def _finish(self, attempt: SlurmSubmission, status: Status | None = None, reason: str = "") -> bool:
         """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
-        take(attempt.request.name, left(attempt.request.name, attempt.folder), attempt.request.folder)
+        receive_files(attempt.request.name, self._files(attempt), attempt.request.folder)
         if status:
-            settle(attempt.request, status, reason)
+            write_failure(attempt.request, status, reason)
         shutil.rmtree(attempt.folder, ignore_errors=True)
         return True
 
@@ -318,7 +307,7 @@ def _names(folder: Path) -> set[str]:
 # --- inside the job
 
 
-def make_pass_in(folder: str, seconds: float) -> None:
+def run_pass_in(folder: str, seconds: float) -> None:
     """Run, in the job, the pass of a prepared folder, and write there that it has ended.
 
     Args:
@@ -340,7 +329,7 @@ def make_pass_in(folder: str, seconds: float) -> None:
         return
     signal.signal(signal.SIGUSR2, warned)  # replaces submitit's handler, which ends this process
     (place / BEGUN).touch()
-    attend(place, stopping)
+    run_supervised(place, stopping)
     if place.exists():
         name = json.loads((place / JOB).read_text(encoding="utf-8"))["name"]
         whole = pass_file(place, name).exists()  # the pass had ended when the warning came

@@ -68,7 +68,7 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
-    def settle(self) -> None:
+    def write_failure(self) -> None:
         """Write a result with the reason of the child's end, if it has ended without a result.
 
         Raises:

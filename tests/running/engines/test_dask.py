@@ -120,8 +120,8 @@ def test_other_code_on_a_worker_ends_the_sweep_and_names_it(cluster, sweep_of):
 
 
 def test_without_workers_it_says_so_and_waits_and_without_a_scheduler_it_ends(sweep_of, monkeypatch):
-    monkeypatch.setattr("throughtime.running.engines.dask.ALONE_SECONDS", 0.2)
-    monkeypatch.setattr("throughtime.running.engines.dask.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("throughtime.running.engines.dask.NO_WORKER_SECONDS", 0.2)
+    monkeypatch.setattr("throughtime.running.engines.dask.WORKERS_SECONDS", 0.1)
     sweep = sweep_of("bptt")
     with cluster_of(0) as cluster:
         engine = engine_for(cluster.scheduler_address, sweep)

@@ -36,7 +36,7 @@ def sweep_of(tmp_path, isolated_registries):
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """A folder of commands that do nothing; `states` in it is the output of sacct."""
-    from throughtime.running.engines import slurm
+    from throughtime.running.engines import remote_engine, slurm
 
     here = tmp_path / "commands"
     here.mkdir()
@@ -45,8 +45,9 @@ def slurm(tmp_path, monkeypatch):
         (here / name).chmod(0o755)
     (here / "states").write_text("JobID|State|NodeList\n")
     monkeypatch.setenv("PATH", str(here), prepend=os.pathsep)
-    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.0)
-    monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(slurm, "QUERY_SECONDS", 0.0)
+    monkeypatch.setattr(remote_engine, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
     submitit.SlurmJob.watcher.clear()
     return here
 
