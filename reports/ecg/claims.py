@@ -164,15 +164,3 @@ def _accuracies(results: Results, epoch: int | None = None) -> dict[str, pd.Seri
         name = run["neuron"] + SPIKING * (run["network"] == "ecg_spiking_readout")
         rows.setdefault(name, {})[run["replicate"]] = 0.0 if run["status"] == "diverged" else accuracy
     return {name: pd.Series(row) for name, row in rows.items()}
-
-
-CLAIMS = (
-    adaptive,
-    weights_need_their_readout,
-    resonators_learn_faster,
-    better_than_lif,
-    adaptation_is_worse,
-    low_threshold_is_worse,
-    readout_is_worse,
-    neuron_decides_for_either_readout,
-)

@@ -98,11 +98,3 @@ def _stops(results: Results, rule: str) -> Answer:
 def _first_below(run: pd.DataFrame) -> float:
     """Return the first iteration of a run with an error of at most `LARGEST_ERROR`; infinity if there is none."""
     return min(run.loc[run["value"] <= LARGEST_ERROR, "iteration"], default=inf)
-
-
-CLAIMS = (
-    random_feedback_accumulates,
-    symmetric_feedback_accumulates,
-    bptt_accumulates,
-    random_feedback_generates,
-)

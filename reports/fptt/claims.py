@@ -294,33 +294,3 @@ def windows_alone_learn_under_sgd(results: Results) -> Answer:
     Criterion: above twice chance in all runs, and above −3 points; refuted if in none at some K, or below −3.
     """
     return windows_suffice(results)
-
-
-CLAIMS = (
-    learns_long_sequences,
-    a_strength_gives_the_curves,
-    no_regulariser_gives_v2,
-    learns_with_an_update_at_each_step,
-    bptt_fails_with_the_papers_neuron,
-    bptt_fails_with_the_released_neuron,
-    bptt_becomes_nan,
-    simple_cells_fail,
-    exceeds_eprop,
-    exceeds_eprop_in_ten_parts,
-    exceeds_eprop_with_its_neuron,
-    exceeds_bptt_on_frames,
-    exceeds_bptt_with_auxiliary_loss,
-    approaches_bptt_on_sequences,
-    approaches_bptt_in_ten_parts,
-    falls_less_than_bptt,
-    falls_less_than_bptt_with_auxiliary_loss,
-    memory_is_constant,
-    time_of_a_frame_is_constant,
-    intermediate_outputs_are_quadratic,
-    faster_than_bptt,
-    trains_complex_neurons,
-    finds_objects,
-    spikes_are_sparse,
-    windows_alone_learn,
-    windows_alone_learn_under_sgd,
-)

@@ -233,18 +233,3 @@ def _nll(runs: Results, rule: str) -> pd.Series:
 
 def _written(numbers: dict[str, float] | dict[str, int], digits: str) -> str:
     return ", ".join(f"{name}: {value:{digits}}" for name, value in numbers.items())
-
-
-CLAIMS = (
-    middle_is_best,
-    root_is_best,
-    published_regulariser,
-    published_cliff,
-    published_optimiser,
-    exceeds_bptt,
-    regulariser,
-    cliff,
-    edges,
-    optimiser,
-    chorales,
-)

@@ -37,6 +37,3 @@ def any_block(results: Results) -> Answer:
     """
     largest = max(gradient_error(neuron, block) for neuron in NEURONS for block in BLOCKS)
     return decided("for" if largest <= EQUAL else "against", f"{largest:.2g}", "LIF, ALIF and BRF")
-
-
-CLAIMS = (is_eprop, any_block)

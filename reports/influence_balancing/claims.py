@@ -75,6 +75,3 @@ def _all_or_none(rule: RuleName) -> Answer:
     ours = ", ".join(f"K = {K}: {distance[K]:.3g}" for K in (1, 40, 41, 100))
     reason = f"|θ + 1/6| after {UPDATES} updates, {first:.3g} before; the derivative turns at K = {turning_window()}"
     return decided("against" if wrong else "for", ours, reason)
-
-
-CLAIMS = (truncated_bptt, rtrl, uoro, fptt)

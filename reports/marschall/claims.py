@@ -110,6 +110,3 @@ def _losses(runs: Results, *rules: str) -> Values:
 def _difference(losses: Values, first: str, second: str) -> Values:
     pairs = zip(losses[first], losses[second], strict=True)
     return {f"{first} − {second}": [a - b for a, b in pairs]}
-
-
-CLAIMS = (unbiased_rules_learn, the_readout_does_not, uoro_learns, alignment_ranks, step_sizes_are_equal)

@@ -82,11 +82,3 @@ def _differences(runs: Results, network: str, pairs: list[tuple[str, str]]) -> V
     frame = frame[frame["network"] == network]
     named = {f"{better} - {worse}": (better, worse) for better, worse in pairs}
     return points_between(frame, named, "accuracy_best_validation", 0.1)
-
-
-CLAIMS = (
-    order_of_the_recurrent_network,
-    order_of_the_feedforward_network,
-    eprop_is_like_sltt,
-    traces_of_inputs_matter,
-)

@@ -84,13 +84,10 @@ def learns_to_copy(results: Results) -> Answer:
     def points(runs: Results) -> Values:
         frame = runs.select("online_lru").frame
 
-        def of_rule(rule: str, layers: int) -> pd.Series:
+        def accuracy(rule: str, layers: int) -> pd.Series:
             chosen = frame[(frame["rule"] == rule) & (frame["network"] == f"{layers}-layers")]
             return 100 * by_replicate(chosen, "accuracy", 0.5)
 
-        return in_common({f"{n}": of_rule("online", n) - of_rule("spatial", n) for n in LAYERS})
+        return in_common({f"{n}": accuracy("online", n) - accuracy("spatial", n) for n in LAYERS})
 
     return judged(results, points, EachWithin(low=0), "points by layers; > 0", paper_scale(SIZE), show=means)
-
-
-CLAIMS = (exact_in_one_layer, alignment_falls_with_depth, better_than_within_the_step, learns_to_copy)

@@ -60,8 +60,8 @@ def one_gradient(results: Results) -> Answer:
     """
 
     def largest(runs: Results) -> Values:
-        of = curves(runs, "ostl_identity")
-        ostl, bptt = of.get("ostl", {}), of.get("bptt", {})
+        by_rule = curves(runs, "ostl_identity")
+        ostl, bptt = by_rule.get("ostl", {}), by_rule.get("bptt", {})
         both = sorted(ostl.keys() & bptt.keys())
         return {"largest difference": [float((ostl[r] - bptt[r]).abs().max()) for r in both]}
 
@@ -117,10 +117,12 @@ def _curve_numbers(number: Callable[[pd.Series], float], *rules: str) -> Callabl
     that are too short for it have none."""
 
     def values(runs: Results) -> Values:
-        of = {rule: by_replicate for rule, by_replicate in curves(runs, "ostl").items() if not rules or rule in rules}
+        by_rule = {
+            rule: by_replicate for rule, by_replicate in curves(runs, "ostl").items() if not rules or rule in rules
+        }
         return {
             rule: [number(curve) for curve in by_replicate.values() if 100 in curve]
-            for rule, by_replicate in of.items()
+            for rule, by_replicate in by_rule.items()
         }
 
     return values
@@ -128,6 +130,3 @@ def _curve_numbers(number: Callable[[pd.Series], float], *rules: str) -> Callabl
 
 def _shown(values: Values) -> str:
     return shown(values, ".3f")
-
-
-CLAIMS = (one_gradient, needs_H, level, step_size)

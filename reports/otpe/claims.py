@@ -98,12 +98,3 @@ def _direction(rule: str, others: tuple[str, ...]) -> Answer:
         for other in others
     }
     return decided(EachWithin(low=0)(values), means(values), "difference of cosines; > 0", n=len(SEEDS))
-
-
-CLAIMS = (
-    exact_with_one_hidden_layer,
-    no_hidden_layer_is_ostl_and_ottt,
-    otpe_has_the_best_direction,
-    approximation_has_a_better_direction_than_ottt,
-    best_on_times,
-)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
+from types import ModuleType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -74,6 +75,12 @@ class Claim:
 def claim(needs: str, registered: str, primary: bool = False) -> Callable[[Callable[[Results], Answer]], Claim]:
     """Mark a function as a claim; see `Claim` for the arguments."""
     return lambda judge: Claim(judge, needs, registered, primary)
+
+
+def claims_in(module: ModuleType) -> list[Claim]:
+    """Return the claims that a module defines, in their order."""
+    values = [value for value in vars(module).values() if isinstance(value, Claim)]
+    return [value for value in values if value.judge.__module__ == module.__name__]
 
 
 class NeededSize(NamedTuple):

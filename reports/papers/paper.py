@@ -12,6 +12,7 @@ from throughtime.markdown import escaped, table
 from throughtime.paper_folders import TARGETS, PaperFolder, paper_folder, paper_folders
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
+from throughtime.reports.papers.claims import Claim, claims_in
 from throughtime.reports.papers.stored import reading
 from throughtime.reports.papers.verdicts import PaperFile, VerdictRow, verdicts
 from throughtime.spec import Strict
@@ -97,6 +98,20 @@ def load_paper(name: str) -> Paper:
     return Paper(folder, file, suites)
 
 
+def claims_of(folder: PaperFolder) -> list[Claim]:
+    """Return the claims of a paper's `claims.py`; none without that file.
+
+    Raises:
+        UsageError: no function of the file is marked by `claim`.
+    """
+    module = folder.module("claims")
+    if module is None:
+        return []
+    if not (claims := claims_in(module)):
+        raise UsageError("no function is marked by @claim", str(folder.path / "claims.py"))
+    return claims
+
+
 def judge(paper: Paper, results: Results, compute: bool = False) -> list[VerdictRow]:
     """Return the verdicts of a paper from results.
 
@@ -106,7 +121,7 @@ def judge(paper: Paper, results: Results, compute: bool = False) -> list[Verdict
         compute: whether values that the paper's folder stores are computed again, which takes up to a minute.
     """
     exact = paper.folder.module("exact")
-    claims = paper.folder.attribute("claims", "CLAIMS") or ()
+    claims = claims_of(paper.folder)
     with paper.folder.faults_named(), nullcontext() if compute else reading():
         return verdicts(paper.name, paper.file, vars(exact) if exact else {}, claims, results)
 

@@ -266,8 +266,6 @@ def verdicts(
         else:
             rows.append(judge_runs(target, results))
     for claim in claims:
-        if not isinstance(claim, Claim):
-            raise UsageError(f"{name}: the claim {getattr(claim, '__name__', claim)} is not marked by @claim")
         rows.append(_with_commits(judge_claim(claim, results, f"throughtime verdicts {name}")))
     return sorted(rows, key=lambda row: not row.primary)
 

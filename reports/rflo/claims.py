@@ -60,6 +60,3 @@ def _errors(runs: Results) -> Values:
 
 def _shown(values: Values) -> str:
     return shown(values, ".2g")
-
-
-CLAIMS = (all_learn, as_good)

@@ -93,6 +93,3 @@ def same_result(results: Results) -> Answer:
 
 def _accuracies(runs: Results) -> Values:
     return by_rule(runs.select("rtrl_elstm").frame, ("bptt", "rtrl"), "accuracy", diverged=0.5)
-
-
-CLAIMS = (exact_in_one_layer, not_exact_in_two_layers, constant_memory, both_copy, same_result)

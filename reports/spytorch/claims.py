@@ -42,8 +42,8 @@ def losses_of_tutorial_3(results: Results) -> Answer:
 
     def difference(runs: Results) -> Values:
         frame = runs.select("spytorch").frame
-        of_rule = frame[(frame["rule"] == "tutorial3") & (frame["status"] == "ok")]
-        curves = [list(runs.curve(run)) for run in of_rule["id"]]
+        runs_of_rule = frame[(frame["rule"] == "tutorial3") & (frame["status"] == "ok")]
+        curves = [list(runs.curve(run)) for run in runs_of_rule["id"]]
         sums = [[row["train_loss"] + row["penalty"] for row in curve if "penalty" in row] for curve in curves]
         rows = [sum(row) / len(row) - float(published[: len(row)].mean()) for row in sums if row]
         return {"ours - published": rows} if rows else {}
@@ -108,12 +108,3 @@ def the_detached_penalty_would_not_matter(results: Results) -> Answer:
         return points_between(frame, {"penalised - not": ("penalised", "tutorial5")}, "accuracy", 1 / 27)
 
     return judged(results, points, Within(-2, 2), "points", paper_scale(SIZE_BRAILLE), show=means)
-
-
-CLAIMS = (
-    losses_of_tutorial_3,
-    penalties_cost_accuracy,
-    letters_are_linear,
-    spikes_exceed_the_linear_level,
-    the_detached_penalty_would_not_matter,
-)

@@ -82,6 +82,3 @@ def eventprop() -> pd.DataFrame:
 def _accuracy(runs: Results, rule: str) -> pd.Series:
     frame = runs.select("yinyang").frame
     return by_replicate(frame[frame["rule"] == rule], "accuracy", diverged=1 / 3)
-
-
-CLAIMS = (bptt_is_near_eventprop, rules_train_the_hidden_layer, rules_approach_bptt)

@@ -13,10 +13,11 @@ from throughtime.passes.passes import train_pass
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import save
+from throughtime.reports.eprop import claims
 from throughtime.reports.eprop import experiment as nest
-from throughtime.reports.eprop.claims import CLAIMS
 from throughtime.reports.eprop.exact import ITERATIONS
 from throughtime.reports.eprop.figures import draw
+from throughtime.reports.papers.claims import claims_in
 from throughtime.reports.papers.paper import load_paper
 from throughtime.suites.suite import load_suite
 
@@ -97,7 +98,7 @@ def store(tmp_path) -> Store:
 
 
 def test_claims_are_judged_from_the_curves(store):
-    random, symmetric, bptt, pattern = (claim(Results(store.folder)) for claim in CLAIMS)
+    random, symmetric, bptt, pattern = (claim(Results(store.folder)) for claim in claims_in(claims))
     assert (random.word, random.lean, random.n, random.ours) == ("unclear", "neither", 3, "iterations: 30, 30, inf")
     assert (symmetric.word, symmetric.n, symmetric.ours) == ("unclear", 2, "iterations: 20, 20")
     assert symmetric.missing == "2 of 3 replicates"
@@ -112,10 +113,10 @@ def test_a_training_that_is_too_short_refutes_nothing(tmp_path, epochs, word):
     for replicate in range(3):
         put_run(store, "eprop-random", replicate, [0.5, 0.6], evidence=True, epochs=epochs)
         put_run(store, "eprop-random", replicate, [0.4, 0.3], evidence=False, epochs=epochs)
-    answer = CLAIMS[0](Results(store.folder))
+    answer = claims.random_feedback_accumulates(Results(store.folder))
     assert (answer.word, answer.lean) == (word, None if epochs == 50 else "against")
     assert answer.missing == ("" if epochs == 50 else "49 of 50 epochs")
-    pattern = CLAIMS[3](Results(store.folder))
+    pattern = claims.random_feedback_generates(Results(store.folder))
     assert (pattern.word, pattern.lean, pattern.missing) == ("unclear", "against", f"{epochs} of 200 epochs")
 
 

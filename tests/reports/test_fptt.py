@@ -12,12 +12,12 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import save
+from throughtime.reports.fptt import claims
 from throughtime.reports.fptt.adding import SUITES, loop_of, published
-from throughtime.reports.fptt.claims import CLAIMS, memory_is_constant
 from throughtime.reports.fptt.evidence import EvidenceCell, becomes_nan, fails, learns, levels_of
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.page.interactive import described
-from throughtime.reports.papers.claims import AVERAGED, both
+from throughtime.reports.papers.claims import AVERAGED, both, claims_in
 from throughtime.reports.papers.paper import load_paper
 from throughtime.reports.papers.verdicts import judge_runs, level_at
 from throughtime.spec import SCALES
@@ -312,4 +312,6 @@ def test_a_larger_scale_with_too_few_runs_does_not_hide_a_verdict(store):
 
 def test_claims_without_runs_are_not_run_here():
     result = Results("nothing here")
-    assert {claim(result).word for claim in CLAIMS if claim is not memory_is_constant} == {"not run here"}
+    assert {claim(result).word for claim in claims_in(claims) if claim is not claims.memory_is_constant} == {
+        "not run here"
+    }

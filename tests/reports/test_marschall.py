@@ -22,6 +22,7 @@ from throughtime.records.results import Results
 from throughtime.reports.marschall import claims, exact
 from throughtime.reports.marschall.experiment import along_rtrl, cosines
 from throughtime.reports.page.interactive import described
+from throughtime.reports.papers.claims import claims_in
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.rflo import claims as claims_of_rflo
 from throughtime.suites.suite import load_suite
@@ -220,4 +221,4 @@ def test_claims_of_rflo_can_fail(ran):
         ([1e-4] * 5, [math.inf] * 5, ["not supported", "not supported"]),
     ):
         results = as_if(ran, {"bptt": bptt, "rflo": rflo}, "rflo", "mse")
-        assert [claim(results).word for claim in claims_of_rflo.CLAIMS] == words, (bptt, rflo)
+        assert [claim(results).word for claim in claims_in(claims_of_rflo)] == words, (bptt, rflo)

@@ -16,11 +16,12 @@ from throughtime.reports.drawing import save
 from throughtime.reports.ecg import claims as ecg
 from throughtime.reports.ostl import claims as ostl
 from throughtime.reports.ostl.experiment import largest_difference
+from throughtime.reports.papers.claims import claims_in
 from throughtime.reports.papers.paper import draw_paper, load_paper
 from throughtime.reports.papers.verdicts import judge_runs
 from throughtime.spec import ComponentSpec
 
-OF_TRAINING = ecg.CLAIMS[2:]
+OF_TRAINING = claims_in(ecg)[2:]
 NLL = ostl.published().set_index("epoch")["bptt"]
 
 

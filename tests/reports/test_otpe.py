@@ -11,6 +11,7 @@ from throughtime.reports.neuroseqbench import claims as of_bench
 from throughtime.reports.online_lru import claims as of_lru
 from throughtime.reports.online_lru.exact import cosines, gradient_error
 from throughtime.reports.otpe import claims as of_otpe
+from throughtime.reports.papers.claims import claims_in
 from throughtime.reports.papers.stored import reading
 
 NOTHING = Results("nothing")
@@ -26,7 +27,7 @@ def test_linear_units_are_exact_in_one_layer_and_in_the_last_of_two():
 
 def test_stored_values_support_the_identities():
     with reading():
-        words = [claim(NOTHING).word for claim in (*of_otpe.CLAIMS[:2], of_lru.CLAIMS[0])]
+        words = [claim(NOTHING).word for claim in (*claims_in(of_otpe)[:2], claims_in(of_lru)[0])]
     assert words == ["supported"] * 3
 
 

@@ -23,7 +23,7 @@ from throughtime.reports.fptt.memory import slope
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.descent import descend
 from throughtime.reports.influence_balancing.experiment import descend_uoro, drawn_signs, train
-from throughtime.reports.papers.paper import draw_paper, judge, load_paper
+from throughtime.reports.papers.paper import claims_of, draw_paper, judge, load_paper
 from throughtime.reports.papers.stored import computing
 from throughtime.reports.papers.verdicts import VerdictRow, judge_exact
 from throughtime.spec import ComponentSpec
@@ -74,14 +74,14 @@ def test_claims_of_influence_balancing_hold():
 
 def test_every_paper_has_one_to_three_primary_claims_and_they_are_first():
     for name, folder in paper_folders().items():
-        assert 1 <= sum(claim.primary for claim in folder.attribute("claims", "CLAIMS")) <= 3, name
+        assert 1 <= sum(claim.primary for claim in claims_of(folder)) <= 3, name
     primary = [row.primary for row in judge(load_paper("rflo"), Results("nothing here"))]
     assert primary == [True, True, False, False]
 
 
 def test_every_claim_says_when_it_was_fixed_and_how_it_is_judged():
     for name, folder in paper_folders().items():
-        for claim in folder.attribute("claims", "CLAIMS"):
+        for claim in claims_of(folder):
             text = claim.judge.__doc__
             assert text.split("\n\n")[1].strip().startswith("Summary"), f"{name}: {claim.text}"
             assert "riterion" in text and claim.needs, f"{name}: {claim.text}"
