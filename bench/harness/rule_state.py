@@ -4,6 +4,9 @@ A rule may have any attributes, so this module walks through them, and an author
 object gets a number at its first occurrence, so that two references to one object stay references to one object.
 Objects that the rule refers to but does not own (network, task, update) are saved as names. Tensors are restored by
 storage, into the memory of the fresh rule's tensors: a view stays a view, and the optimiser updates the same memory.
+
+`pickle.Pickler` with `persistent_id` numbers objects, too, but knows no attribute paths: it can neither name what it
+refuses, nor restore functions and tensors of nested objects in their places, and it calls constructors.
 """
 
 from __future__ import annotations
