@@ -104,18 +104,18 @@ class _SplitTraces:
         for synapse in layer.synapses.values():
             assert isinstance(synapse.module, nn.Linear), "`supports` rejects other maps"
             reads += [synapse.reads == layer.name] * synapse.module.in_features
-        self.columns = [[n for n, own in enumerate((*reads, False)) if own is of] for of in (True, False)]
+        self.columns = [[n for n, own in enumerate((*reads, False)) if own is recurrent] for recurrent in (True, False)]
         self.traces = [TraceBlock(layer.neuron.size, wanted) for _ in self.columns]
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
         """Process a block of steps: see `TraceBlock.gather`."""
         kept = {(s, r): factor for (s, r), factor in partials.from_previous.items() if r == FILTER}
         followed = (partials, partials._replace(from_previous=kept))
-        for traces, columns, of in zip(self.traces, self.columns, followed, strict=True):
+        for traces, columns, followed_partials in zip(self.traces, self.columns, followed, strict=True):
             if columns:
                 few = [signal._replace(sums={}) for signal in signals]
                 index = torch.tensor(columns, device=p.device)
-                traces.gather(of, p.index_select(2, index), few, goes_on)
+                traces.gather(followed_partials, p.index_select(2, index), few, goes_on)
                 for signal, part in zip(signals, few, strict=True):
                     for name, gradient in part.sums.items():
                         if name not in signal.sums:

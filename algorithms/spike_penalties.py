@@ -39,8 +39,8 @@ def penalty_of(penalties: Sequence[Mapping[str, Any]], spikes: Sequence[Tensor])
     """Return the sum of the penalties, as `checked_penalties` returns them, of the spikes of each layer, [steps, batch,
     *shape]."""
     total = spikes[0].new_zeros(())
-    for of_layer in spikes:
-        n = of_layer.flatten(2).sum(0).mean(0)
+    for z in spikes:
+        n = z.flatten(2).sum(0).mean(0)
         for penalty in penalties:
             units = n.mean() if penalty["of"] == "population" else n
             excess = (units - penalty["bound"]).clamp(min=0)

@@ -62,12 +62,12 @@ class Faults:
     """Collects usage errors of one input, so that a user sees all of them at once."""
 
     def __init__(self) -> None:
-        self._found: dict[str, UsageError] = {}
+        self._faults: dict[str, UsageError] = {}
 
     def add(self, error: UsageError) -> None:
         """Add an error; equal ones count once."""
         for fault in error.errors:
-            self._found.setdefault(str(fault), fault)
+            self._faults.setdefault(str(fault), fault)
 
     @contextmanager
     def collected(self) -> Iterator[None]:
@@ -79,16 +79,16 @@ class Faults:
 
     def add_other_places(self, faults: Faults) -> None:
         """Add the errors of `faults` at other places than those found so far, such as those of another scale."""
-        places = {error.where for error in self._found.values()}
-        self._found |= {text: error for text, error in faults._found.items() if error.where not in places}
+        places = {error.where for error in self._faults.values()}
+        self._faults |= {text: error for text, error in faults._faults.items() if error.where not in places}
 
     def together(self) -> GroupedUsageError:
         """Return the errors as one, in the order of their places; there must be at least one."""
-        return GroupedUsageError(sorted(self._found.values(), key=_line_and_column))
+        return GroupedUsageError(sorted(self._faults.values(), key=_line_and_column))
 
     def raise_all(self) -> None:
         """Raise the errors together, if there are any."""
-        if self._found:
+        if self._faults:
             raise self.together()
 
 

@@ -85,9 +85,9 @@ class TorchSequences(OwnSequences):
 
     def _sequences(self) -> dict[Split, Sequences]:
         if not self._read:
-            at = zip(self.entries.items(), self.paths, strict=False)
+            places = zip(self.entries.items(), self.paths, strict=False)
             made = self.write_files is not None
-            named = {split: f"{path}:{entry.rpartition(':')[2]}" if made else entry for (split, entry), path in at}
+            named = {split: f"{path}:{entry.rpartition(':')[2]}" if made else entry for (split, entry), path in places}
             self._read = {split: sequences_of(_loaded(entry), entry) for split, entry in named.items()}
         return self._read
 

@@ -21,14 +21,14 @@ from throughtime.registry import network
 
 
 class Repeated(nn.Module):
-    """All inputs, several times: [..., inputs] to [..., each · inputs]."""
+    """All inputs, several times: [..., inputs] to [..., times · inputs]."""
 
-    def __init__(self, each: int) -> None:
+    def __init__(self, times: int) -> None:
         super().__init__()
-        self.each = each
+        self.times = times
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.repeat(*(1,) * (x.dim() - 1), self.each)
+        return x.repeat(*(1,) * (x.dim() - 1), self.times)
 
 
 class Gains(nn.Module):

@@ -57,7 +57,7 @@ def constant_leak(
             delay=before.delay,
             gain=before.gain,
         )
-    return partial(MaxIntegrator, of=integrator) if maximum else integrator
+    return partial(MaxIntegrator, integrator=integrator) if maximum else integrator
 
 
 class Readout(Layer):

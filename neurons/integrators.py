@@ -209,12 +209,12 @@ class MaxIntegrator(Integrator):
 
     Args:
         shape: neurons, their number or their arrangement.
-        of: function from a shape to the integrator of u.
+        integrator: function from a shape to the integrator of u.
     """
 
-    def __init__(self, shape: Shape, *, of: Callable[[Shape], Integrator]) -> None:
+    def __init__(self, shape: Shape, *, integrator: Callable[[Shape], Integrator]) -> None:
         super().__init__(shape)
-        self.integrator = of(shape)
+        self.integrator = integrator(shape)
 
     def initial_state(self, batch: int, like: Tensor) -> MaxState:
         u = self.integrator.initial_state(batch, like)

@@ -200,22 +200,22 @@ def _smooth_arctan(x: Tensor) -> Tensor:
 
 
 @compiled
-def h_of_row(which: int, of: Any, x: Any, h: Any) -> None:
-    """h ← h(x) of a row of numbers, for the surrogate of index `which` with constants `of`; compiled loops call it."""
+def h_of_row(which: int, constants: Any, x: Any, h: Any) -> None:
+    """h ← h(x) of a row of numbers, for the surrogate of index `which` with constants; compiled loops call it."""
     if which == 0:
-        multi_gaussian_row(x, h, of[0], of[1], of[2], of[3], of[4])
+        multi_gaussian_row(x, h, constants[0], constants[1], constants[2], constants[3], constants[4])
     elif which == 1:
-        triangle_row(x, h, of[0], of[1])
+        triangle_row(x, h, constants[0], constants[1])
     elif which == 2:
         for i in range(len(x)):
-            slope = of[0] + of[1] * abs(x[i])
-            h[i] = of[0] / (slope * slope)
+            slope = constants[0] + constants[1] * abs(x[i])
+            h[i] = constants[0] / (slope * slope)
     elif which == 4:
         for i in range(len(x)):
-            h[i] = of[1] * exp2(of[0] * abs(x[i]))
+            h[i] = constants[1] * exp2(constants[0] * abs(x[i]))
     else:
         for i in range(len(x)):
-            h[i] = of[2] / (of[0] + (of[1] * x[i]) * (of[1] * x[i]))
+            h[i] = constants[2] / (constants[0] + (constants[1] * x[i]) * (constants[1] * x[i]))
 
 
 SURROGATES: dict[SurrogateName, Surrogate] = {
@@ -247,7 +247,7 @@ def surrogate_of(key: str) -> Surrogate:
     if key in SURROGATES:
         return SURROGATES[key]
     name, slope, height = ScaledSurrogate.model_validate_json(key).model_dump().values()
-    h, smooth, natural, (which, of) = SURROGATES[name]
+    h, smooth, natural, (which, defaults) = SURROGATES[name]
     k = (slope or natural) / natural
     at_0 = float(h(torch.zeros(1, dtype=torch.float64, device="cpu")))
     A = (height or at_0) / at_0
@@ -259,7 +259,7 @@ def surrogate_of(key: str) -> Surrogate:
         4: lambda exponent, a: (k * exponent, A * a),
     }
     return Surrogate(
-        lambda x: A * h(k * x), lambda x: A / k * smooth(k * x), k * natural, (which, constants[which](*of))
+        lambda x: A * h(k * x), lambda x: A / k * smooth(k * x), k * natural, (which, constants[which](*defaults))
     )
 
 

@@ -31,12 +31,13 @@ def exp2(x: float) -> float:
     return 2.0**x
 
 
-def in_precision(of: _Precision) -> Callable[[Any], Any]:
+def in_precision(precision: _Precision) -> Callable[[Any], Any]:
     """Return 2ˣ = 2ᵏ 2ʳ for a precision, with integer k and |r| ≤ ½: a polynomial in r, and k in the exponent bits."""
-    number, whole = of.number, of.whole
-    c = tuple(number(math.log(2) ** n / math.factorial(n)) for n in reversed(range(of.terms)))
-    bias, bits = whole(of.bias), whole(of.fraction_bits)
-    lowest, highest = number(-of.bias), number(of.bias + 1)  # whose results have the bits of 0 and of infinity
+    number, whole = precision.number, precision.whole
+    c = tuple(number(math.log(2) ** n / math.factorial(n)) for n in reversed(range(precision.terms)))
+    bias, bits = whole(precision.bias), whole(precision.fraction_bits)
+    # Their results have the bits of 0 and of infinity.
+    lowest, highest = number(-precision.bias), number(precision.bias + 1)
 
     def power(x):  # the parameter name of `_registered`: the compiler compares signatures
         x = lowest if x < lowest else highest if x > highest else x  # NaN stays NaN
@@ -54,8 +55,8 @@ def _registered() -> Callable[[float], float]:
     from numba import types
     from numba.extending import overload
 
-    of = {types.float32: FLOAT32, types.float64: FLOAT64}
-    overload(exp2)(lambda x: in_precision(of[x]))
+    precision = {types.float32: FLOAT32, types.float64: FLOAT64}
+    overload(exp2)(lambda x: in_precision(precision[x]))
     return exp2
 
 

@@ -58,7 +58,9 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
     styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     figure, panels = _pairs_of_panels(data)
     for key, pair in panels.items():
-        cell_data, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
+        cell_data, mean = (
+            rows[(rows[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for rows in (data, means)
+        )
         for measure, panel in pair.items():
             for (rule,), line in groups(mean, ["rule"]):
                 _draw_mean(panel, line.sort_values("epoch"), measure, styles[rule])

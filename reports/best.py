@@ -65,26 +65,20 @@ def direction(measure: str, recorded: pd.Series) -> str:
     return str(known.iloc[0]) if len(known) else ""
 
 
-class _Values(NamedTuple):
-    """The results of the rules of one task, by replicate."""
-
-    of: dict[str, dict[int, float]]
-    task: Solved | None
-    """When a run is solved; None if results are not bimodal."""
-
-
-def _values(rows: Sequence[Row]) -> _Values:
+def _values(rows: Sequence[Row]) -> tuple[dict[str, dict[int, float]], Solved | None]:
+    """Return the results of the rules of one task by replicate, and when a run is solved; None if they are not
+    bimodal."""
     known = [row for row in rows if row["n"]]
     better, unit, chance = (known[0][name] for name in ("better", "unit", "chance"))
     values = {row["rule"]: dict(zip(row["replicates"], row["values"], strict=True)) for row in known}
     task = None if math.isnan(chance) else solved(better, unit, chance)
     if task is None or not is_bimodal(values, task):
-        return _Values(values, None)
+        return values, None
     for row in rows:  # a run that diverged has not solved the task
         never = {-1 - i: -math.inf if better == "higher" else math.inf for i in range(row["n_diverged"])}
         if row["n"] or never:
             values[row["rule"]] = values.get(row["rule"], {}) | never
-    return _Values(values, task)
+    return values, task
 
 
 def compare_rules(rows: Sequence[Row]) -> Compared:
@@ -152,11 +146,11 @@ def row_marks(row: pd.DataFrame) -> RowMarks:
         mean = next(record["mean"] for record in known if record["rule"] == _best(known, {}))
         return RowMarks({record["rule"] for record in known if len(known) > 1 and record["mean"] == mean}, {})
     comparison = compare_rules(rows)
-    best = {comparison.best, *(rule for rule, of in comparison.with_best.items() if of.word == "not distinguished")}
+    best = {comparison.best, *(rule for rule, pair in comparison.with_best.items() if pair.word == "not distinguished")}
     shares = {
         row["rule"]: share(row, comparison.solved[row["rule"]]) for row in rows if row["rule"] in comparison.solved
     }
-    words = {of.word for of in comparison.with_best.values()}
+    words = {pair.word for pair in comparison.with_best.values()}
     return RowMarks(best if len(known) > 1 else set(), shares, words == {"n decides nothing"})
 
 

@@ -170,8 +170,8 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
     columns = [*KEYS, "epoch", "status"]
     units = {row["dataset"]: row["unit"] for _, row in summarise(runs).iterrows()}
     means = [
-        (*key, *replicate_interval(of["validation"], of["metric"].iloc[0], units[of["dataset"].iloc[0]]))
-        for key, of in groups(fine, columns)
+        (*key, *replicate_interval(cell["validation"], cell["metric"].iloc[0], units[cell["dataset"].iloc[0]]))
+        for key, cell in groups(fine, columns)
     ]
     intervals = pd.DataFrame(means, columns=[*columns, "mean", "low", "high", "n"]).astype(
         {"epoch": data["epoch"].dtype, "mean": float, "low": float, "high": float, "n": float}
@@ -261,7 +261,7 @@ def used_styles(styles: dict[str, Style], rules: Iterable[str]) -> dict[str, Sty
 def _draw_growth(panel: Axes, cell: pd.DataFrame, way: str, ways: list[str], styles: dict[str, Style]) -> None:
     """Draw one measure of the runs of a neuron; with exact bytes without input also the process's peak."""
     companions = [PROCESS] if way == "peak_live_bytes_without_input" else []
-    for (rule, _), runs in sorted(groups(cell, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
+    for (rule, _), runs in sorted(groups(cell, ["rule", "series"]), key=lambda group: rule_rank(group[0][0])):
         for measure in [way, *companions]:
             line = runs.groupby("steps")[measure].mean() / MIB  # a length without a value interrupts the line
             line = line.where(line > 0) if measure != way else line  # a process that did not grow has no logarithm

@@ -102,7 +102,7 @@ def exponents(results: Results) -> pd.DataFrame:
     columns = [*names, "size", "measure", "exponent", "error", "n", "sizes", "at", "contended"]
     table = pd.DataFrame(rows, columns=columns)
     return table.groupby(["suite", "scale"]).filter(
-        lambda of: set(of["size"]) != {"T"} or "wall_time" in set(of["measure"])
+        lambda suite_rows: set(suite_rows["size"]) != {"T"} or "wall_time" in set(suite_rows["measure"])
     )
 
 
@@ -220,7 +220,7 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         f"Suite {suite}, scale {scale}: bytes of peak memory a time step, all but T the same.",
         "Least squares; in brackets the smallest and largest slope between neighbouring T, where they differ: without "
         "brackets the growth is exactly linear. T: first to last (how many).",
-        *[f"{of.title[0].upper()}{of.title[1:]}: {of.protocol}." for of in described],
+        *[f"{kind.title[0].upper()}{kind.title[1:]}: {kind.protocol}." for kind in described],
         "Process minus exact: difference of the two slopes, both without input; the measurement error of the process "
         "peak.",
     ]
@@ -247,13 +247,16 @@ def _difference(process: float, exact: float) -> str:
 
 def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     notes, lines = Footnotes(), []
-    by_measure = [(m, of) for m in COSTS for of in groups(rows[rows["measure"] == m], CELL)]
+    by_measure = [(m, cell) for m in COSTS for cell in groups(rows[rows["measure"] == m], CELL)]
     for measure, ((dataset, network, neuron, rule), cell) in by_measure:
         by_size = {size: cell[cell["size"] == size] for size in SIZES}
         # Sets of the same name differ in the other sizes, which the footnotes state.
         for i in range(max(map(len, by_size.values()))):
             labels = [dataset, neuron_label(neuron, network), rule_title(rule), quantity(measure).title]
-            entries = [_exponent(of.iloc[i], notes) if i < len(of) else Entry("—") for of in by_size.values()]
+            entries = [
+                _exponent(rows_of_size.iloc[i], notes) if i < len(rows_of_size) else Entry("—")
+                for rows_of_size in by_size.values()
+            ]
             lines.append([*(Entry(one_line(label)) for label in labels), *entries])
     caption = [
         f"Suite {suite}, scale {scale}: cost grows as size to the power of this number, all else the same.",

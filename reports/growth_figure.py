@@ -111,7 +111,7 @@ def _draw(points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]) ->
 def _draw_powers(panel: Axes, data: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
     if data.empty:
         panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
-    for (rule, _), line in sorted(groups(data, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
+    for (rule, _), line in sorted(groups(data, ["rule", "series"]), key=lambda group: rule_rank(group[0][0])):
         x, y, (colour, dash, *_) = line["number"], line["value"] * factor, styles[rule]
         ends = np.array([x.min(), x.max()])
         # The line of least squares goes through the mean of the logarithms.

@@ -39,8 +39,8 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
     for (rule,), rule_runs in groups(runs, ["rule_name"]):
         cells = rule_runs.drop_duplicates(KEYS)
         options = [results.record(run).spec.rule.options for run in cells["id"]]
-        names = {name for of in options for name in of if len({str(other.get(name)) for other in options}) > 1}
-        values = [of.get(name) for of in options for name in names]
+        names = {name for given in options for name in given if len({str(other.get(name)) for other in options}) > 1}
+        values = [given.get(name) for given in options for name in names]
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         if len(names) == 1 and numeric and len(set(values)) >= FEWEST_VALUES:
             (name,) = names

@@ -107,7 +107,7 @@ def rule_table(results: Results, suite: str, scale: str) -> Table | None:
     for rule in rules:
         first = rule in ranks and bool(ranks[rule] == ranks.min())
         rank = Entry(f"{ranks[rule]:.2f}" if rule in ranks else "—", best=first)
-        lines.append([Entry(one_line(rule_title(rule))), rank, *(_entry(of.get(rule)) for of in columns)])
+        lines.append([Entry(one_line(rule_title(rule))), rank, *(_entry(column.get(rule)) for column in columns)])
     shown = [quantity(*cells[["measure", "unit"]].iloc[0]).label for _, cells in tasks]
     head = [
         f"{d} · {neuron_label(neuron, network)}, {label}"

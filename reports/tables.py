@@ -79,8 +79,8 @@ def render(results: Results, measure: str = "metric", form: str = "text", width:
     on_terminal = text if width is None else partial(terminal_text, width=width)
     write, title = {"text": on_terminal, "markdown": markdown, "latex": latex}[form], quantity(measure).title
     return "\n".join(
-        write(wide(f"{slug(of)}-{scale}-{measure}", f"{title}: {of}, {scale}", rows, planned)).rstrip() + "\n"
-        for (of, scale), rows in groups(summary, ["suite", "scale"])
+        write(wide(f"{slug(suite)}-{scale}-{measure}", f"{title}: {suite}, {scale}", rows, planned)).rstrip() + "\n"
+        for (suite, scale), rows in groups(summary, ["suite", "scale"])
     ).rstrip()
 
 
@@ -100,7 +100,7 @@ def tables(results: Results) -> list[Table]:
         ("activity", "Activity", activity),
     )
     planned = planned_cells(runs)
-    parts = {(of, name): part for name, _, summary in kinds for of, part in groups(summary, ["suite", "scale"])}
+    parts = {(suite, name): part for name, _, summary in kinds for suite, part in groups(summary, ["suite", "scale"])}
     return [
         wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name], planned)
         for (suite, scale), _ in groups(cost, ["suite", "scale"])

@@ -120,7 +120,7 @@ class Recursion:
     def origins(self, s: str) -> set[str]:
         """Return the variables whose traces at step 0 contribute to the trace of s at the end of the block."""
         variables: set[str] = set()
-        while more := {r for of, r in self.J if of == s or of in variables} - variables:
+        while more := {r for target, r in self.J if target == s or target in variables} - variables:
             variables |= more
         return variables
 

@@ -42,7 +42,7 @@ class OneLayer:
         self.has_closed_form = _has_closed_form(network)
 
     @classmethod
-    def of(cls, network: Network) -> OneLayer | None:
+    def from_network(cls, network: Network) -> OneLayer | None:
         """Return the network in this form; None if it is not of it, or its derivatives have no closed form."""
         if reason_against(network) is not None:
             return None
@@ -118,8 +118,8 @@ def totals(partials: Partials) -> tuple[Mapping[str, Derivative], Mapping[tuple[
     for (s, q), factor in partials.within_step.items():
         if q in by_current:
             by_current[s] = by_current.get(s, 0.0) + factor * by_current[q]
-        for (of, r), through in [*by_previous.items()]:
-            if of == q:
+        for (variable, r), through in [*by_previous.items()]:
+            if variable == q:
                 by_previous[s, r] = by_previous.get((s, r), 0.0) + factor * through
     return by_current, by_previous
 

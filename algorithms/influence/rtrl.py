@@ -80,7 +80,7 @@ class RTRL(InfluenceRule):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.one_layer = OneLayer.of(network)
+        self.one_layer = OneLayer.from_network(network)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

@@ -38,8 +38,8 @@ def compare_rules(
     if as_json:
         return print_rows([{str(name): _plain(value) for name, value in row.items()} for row in rows], True)
     signs = {word: SIGNS[word] for word in UNDECIDED if word in {row["word"] for row in rows}}
-    for (name, scale), of_suite in itertools.groupby(rows, key=lambda row: (row["suite"], row["scale"])):
-        tasks = [*of_suite]
+    for (name, scale), suite_rows in itertools.groupby(rows, key=lambda row: (row["suite"], row["scale"])):
+        tasks = [*suite_rows]
         labels = list(dict.fromkeys(quantity(row["measure"], row["unit"]).label for row in tasks))
         print_text(f"{name}, {scale}: {', '.join(labels)}")
         print_rows([_shown(row, (rule, other), signs, len(labels) > 1) for row in tasks], False)

@@ -182,7 +182,7 @@ def _built(name: str, options: list[str]) -> Dataset:
     try:
         return component.factory(**component.checked(document.data))
     except pydantic.ValidationError as error:
-        raise refusal(error, document, component.options, of=name) from error
+        raise refusal(error, document, component.options, subject=name) from error
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
 

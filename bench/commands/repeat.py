@@ -193,10 +193,10 @@ def _one_of_each_cell(runs: Sequence[RecordedRun], seed: int) -> Iterator[Record
     cells: dict[tuple[str, ...], list[RecordedRun]] = {}
     for run in runs:
         cells.setdefault(run.record.spec.cell, []).append(run)
-    for cell, of_cell in cells.items():
-        near = [run for run in of_cell if not _is_elsewhere(run.record)]
-        committed = [run for run in of_cell if not run.record.code.get("changed")]
-        yield random.Random(f"{seed} {cell}").choice(near or committed or of_cell)
+    for cell, cell_records in cells.items():
+        near = [run for run in cell_records if not _is_elsewhere(run.record)]
+        committed = [run for run in cell_records if not run.record.code.get("changed")]
+        yield random.Random(f"{seed} {cell}").choice(near or committed or cell_records)
 
 
 def _is_elsewhere(record: Record) -> bool:
@@ -213,8 +213,8 @@ def _is_repeated(record: Record, before: Repetition | None) -> bool:
 
     if before is None or {name: d for name, d in before.code.items() if name not in GIT} != _digests(record):
         return False
-    here = (before.processor, before.versions) == (processor(), versions())
-    return before.verdict == "same" or (here and before.verdict != "not run here")
+    is_same_machine = (before.processor, before.versions) == (processor(), versions())
+    return before.verdict == "same" or (is_same_machine and before.verdict != "not run here")
 
 
 def _digests(record: Record) -> dict[str, str]:

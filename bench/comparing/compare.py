@@ -157,7 +157,7 @@ def compare_results(
         held = {(record.spec.suite, record.spec.scale) for record in base_side.records}
         new_side = new_side._replace(records=[r for r in new_side.records if (r.spec.suite, r.spec.scale) in held])
     rules = Gates.load(gates) if gates or not base_side.is_baseline else gates_beside(Path(base_side.name))
-    base_side, new_side = base_side.of(suites, scale), new_side.of(suites, scale)
+    base_side, new_side = base_side.selected(suites, scale), new_side.selected(suites, scale)
     for side in (base_side, new_side):
         if not side.records:
             wanted = [f"suite {name}" for name in suites] + ([f"scale {scale}"] if scale else [])

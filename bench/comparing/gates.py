@@ -32,7 +32,7 @@ class Amount(NamedTuple):
     relative: bool
     """Whether `value` is a share of the base's absolute value instead of an amount in the metric's unit."""
 
-    def of(self, base: float) -> float:
+    def absolute(self, base: float) -> float:
         """Return the amount in the metric's unit."""
         return self.value * abs(base) if self.relative else self.value
 
@@ -111,7 +111,7 @@ class MetricGate(Strict):
             base: the base's value, which decides between an amount and a share.
         """
         given = [threshold for threshold in (self.warn, self.fail) if isinstance(threshold, Amount)]
-        return min(given, key=lambda threshold: threshold.of(base), default=Amount(0.0, False))
+        return min(given, key=lambda threshold: threshold.absolute(base), default=Amount(0.0, False))
 
     def matches(self, metric: str, spec: RunSpec) -> bool:
         """Return whether this gate is for a metric of a cell."""
@@ -132,7 +132,7 @@ class MetricGate(Strict):
         """
         levels: tuple[tuple[Severity, Any], ...] = (("fail", self.fail), ("warn", self.warn))
         for severity, threshold in levels:
-            if threshold is True or (threshold is not None and change > threshold.of(base)):
+            if threshold is True or (threshold is not None and change > threshold.absolute(base)):
                 return severity
         return ""
 

@@ -31,7 +31,7 @@ class Side(NamedTuple):
         """Return whether the records come from a baseline file."""
         return is_baseline(self.name)
 
-    def of(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
+    def selected(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
         """Select the records of some suites, of one scale, or both."""
         specs = ((record, record.spec) for record in self.records)
         selected = [r for r, spec in specs if (not suites or spec.suite in suites) and scale in (None, spec.scale)]

@@ -148,7 +148,7 @@ def _by_replicate(pair: Pair, metric: str, gate: MetricGate) -> Row:
         return _row(pair, metric, gate, "not comparable", reason="the two sides have no replicate in common")
     numbers = _numbers([base[r] for r in common], [new[r] for r in common])
     change = {r: new[r] - base[r] for r in common}
-    beyond = {r: abs(change[r]) - gate.minimum(base[r]).of(base[r]) for r in common}
+    beyond = {r: abs(change[r]) - gate.minimum(base[r]).absolute(base[r]) for r in common}
     moved = [r for r in common if beyond[r] > 0]  # the minimum of `exact` is 0
     if not moved:
         return _row(pair, metric, gate, "same", **numbers)
@@ -182,7 +182,7 @@ def _decide(test: Undecided, p: float, family: int) -> Row:
     """
     gate, row = test.gate, replace(test.row, p=p)
     assert row.difference is not None and row.base is not None
-    change, least, level = abs(row.difference), gate.minimum(row.base).of(row.base), gate.level / family
+    change, least, level = abs(row.difference), gate.minimum(row.base).absolute(row.base), gate.level / family
     if p <= gate.level:
         if change <= least:
             return replace(row, verdict="same", reason=f"significant, but not more than {gate.minimum(row.base)}")

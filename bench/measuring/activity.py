@@ -141,7 +141,7 @@ class SynapticOperations(TorchDispatchMode):
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
-        self.of: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_KINDS, 0))
+        self.by_weight: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_KINDS, 0))
         self.uncounted: str | None = None
         # Parameters outlive the count, so no other tensor can have the address of one.
         self._named = {
@@ -154,7 +154,7 @@ class SynapticOperations(TorchDispatchMode):
 
     def total(self, kind: str) -> int:
         """Return the operations of a kind, summed over all weights."""
-        return sum(counts[kind] for counts in self.of.values())
+        return sum(counts[kind] for counts in self.by_weight.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
@@ -237,7 +237,7 @@ class SynapticOperations(TorchDispatchMode):
 
     def _add(self, name: str, dense: int, effective: Tensor) -> None:
         for kind, count in zip(_KINDS, (dense, *effective.tolist()), strict=True):
-            self.of[name][kind] += int(count)
+            self.by_weight[name][kind] += int(count)
 
 
 def _extent(tensor: Tensor) -> int:

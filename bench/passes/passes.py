@@ -72,7 +72,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
         metric=task.metric.name,
         phases=trained.phases,
         continued=trained.continued,
-        outcomes=Outcomes.of(trained.final.right) if trained.final.right else None,
+        outcomes=Outcomes.packed(trained.final.right) if trained.final.right else None,
     )
 
 

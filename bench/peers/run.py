@@ -155,8 +155,8 @@ def rows_of(
     threads: int,
 ) -> list[Measurement]:
     """Combine the measurements of the child processes into rows."""
-    samples = {name: [s for answer in of for s in answer["samples"]] for name, of in timings.items()}
-    medians = {name: statistics.median(of) for name, of in samples.items()}
+    samples = {name: [s for answer in answers for s in answer["samples"]] for name, answers in timings.items()}
+    medians = {name: statistics.median(answers) for name, answers in samples.items()}
     ours = medians.get("ours")
     clear = [answer for answer in floors if "floor" in answer and not (answer["contended"] and threads > 1)]
     floor = min((answer["floor"] for answer in clear), default=None)

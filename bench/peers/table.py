@@ -100,7 +100,7 @@ BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 def page(rows: Sequence[Measurement]) -> str:
     """Return the Markdown of a page: machine and versions, and a table of times with a row for each workload and number
     of threads, and the other implementations as multiples of ours."""
-    here = machine(max(row.threads for row in rows), None)
+    computer = machine(max(row.threads for row in rows), None)
     versions = {name: number for row in rows for name, number in row.versions.items()}
     lines = []
     for work, threads in dict.fromkeys((row.work, row.threads) for row in rows if row.unit != "byte"):
@@ -114,7 +114,7 @@ def page(rows: Sequence[Measurement]) -> str:
     head = ["workload", "threads", "ours, ms: median (smallest to largest)", "over floor", "others, over ours"]
     samples = sorted(row.n for row in rows if row.unit != "byte")
     about = [
-        f"{escaped(here['processor'])}, {here['cores']} processors; "
+        f"{escaped(computer['processor'])}, {computer['cores']} processors; "
         f"{', '.join(f'{name} {number}' for name, number in sorted(versions.items()))}; "
         f"{rows[0].rounds} process{'es' * (rows[0].rounds > 1)} of each, {samples[0]} to {samples[-1]} samples."
     ]

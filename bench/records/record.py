@@ -63,7 +63,7 @@ class Outcomes(pydantic.BaseModel):
     """The bits, most significant first in each byte, as base64."""
 
     @classmethod
-    def of(cls, right: Sequence[bool]) -> Outcomes:
+    def packed(cls, right: Sequence[bool]) -> Outcomes:
         """Pack the outcomes of a split."""
         digits = "".join("1" if is_right else "0" for is_right in right)
         octets = (int(digits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(digits), 8))

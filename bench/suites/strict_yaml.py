@@ -272,7 +272,7 @@ def refusal(
     document: Document,
     model: type[pydantic.BaseModel],
     place: Callable[[Key], Key] = lambda loc: loc,
-    of: str = "",
+    subject: str = "",
 ) -> GroupedUsageError:
     """Convert the faults of a validation to usage errors with their positions in the file.
 
@@ -281,25 +281,25 @@ def refusal(
         document: the file that contains the data.
         model: the model that refused the data.
         place: maps a location in the data to a path in the document, if the two differ.
-        of: subject of the message, such as the name of a component.
+        subject: subject of the message, such as the name of a component.
     """
-    of = f"{of}: " if of else ""
+    subject = f"{subject}: " if subject else ""
     faults, collected = error.errors(include_url=False), Faults()
     misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]
     hints = [suggestion(str(fault["loc"][-1]), _fields(model, fault["loc"][:-1])) for fault in misspelt]
     for fault, hint in zip(misspelt, hints, strict=True):
         where = document.position(place(fault["loc"]), for_key=True)
-        collected.add(UsageError(f'{of}unknown key "{fault["loc"][-1]}"', where, hint))
+        collected.add(UsageError(f'{subject}unknown key "{fault["loc"][-1]}"', where, hint))
     # A misspelt key makes the correct one missing, too.
     missing = [f for f in faults if f["type"] == "missing" and f'did you mean "{f["loc"][-1]}"?' not in hints]
     for fault in missing:
-        collected.add(UsageError(f'{of}"{fault["loc"][-1]}" is missing', document.position(place(fault["loc"]))))
+        collected.add(UsageError(f'{subject}"{fault["loc"][-1]}" is missing', document.position(place(fault["loc"]))))
     wrong: dict[Key, list[Any]] = {}
     for fault in faults:
         if fault["type"] not in ("extra_forbidden", "missing"):
             wrong.setdefault(document.nearest(place(fault["loc"])), []).append(fault)
     for path, alike in wrong.items():  # the branches of a union have a fault each
-        collected.add(UsageError(of + _wrong_value(alike, path), document.position(path)))
+        collected.add(UsageError(subject + _wrong_value(alike, path), document.position(path)))
     return collected.together()
 
 

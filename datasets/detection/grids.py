@@ -81,12 +81,12 @@ def grids_of(outputs: Tree, classes: int) -> dict[str, Tensor]:
     return outputs
 
 
-def predictions(grid: Tensor, of: tuple[int, ...]) -> Predictions:
+def predictions(grid: Tensor, positions: tuple[int, ...]) -> Predictions:
     """Decode the output of one readout.
 
     Args:
         grid: [n, 3 (5 + classes), rows, columns].
-        of: positions of its anchors, from GRIDS.
+        positions: positions of its anchors, from GRIDS.
     """
     n, _, rows, columns = grid.shape
     t = grid.reshape(n, PER_CELL, -1, rows, columns).permute(0, 1, 3, 4, 2)
@@ -95,7 +95,7 @@ def predictions(grid: Tensor, of: tuple[int, ...]) -> Predictions:
     )
     size = grid.new_tensor([columns, rows])
     centre = (t[..., :2].sigmoid() + torch.stack(cell, -1)) / size
-    shape = t[..., 2:4].exp() * anchors(grid)[list(of), None, None]
+    shape = t[..., 2:4].exp() * anchors(grid)[list(positions), None, None]
     place = torch.cat((centre, shape), -1).flatten(1, 3)
     return Predictions(place, t[..., 4].flatten(1), t[..., GEOMETRY:].flatten(1, 3))
 

@@ -55,19 +55,19 @@ def detection_loss(outputs: Tree, target: Tensor, classes: int, smoothing: float
     return total / max(1, positives)
 
 
-def assigned(target: Tensor, of: tuple[int, ...], size: torch.Size) -> Assigned:
+def assigned(target: Tensor, places: tuple[int, ...], size: torch.Size) -> Assigned:
     """Return the boxes that belong to the anchors of a grid, with their predictions.
 
     Args:
         target: [n, boxes, 6].
-        of: positions of the grid's anchors, from GRIDS.
+        places: positions of the grid's anchors, from GRIDS.
         size: rows and columns of the grid.
     """
     rows, columns = size
     image, position = is_trained(target).nonzero(as_tuple=True)
     box = target[image, position]
     best = _shape_iou(box[:, SHAPE], anchors(target)).argmax(1)
-    own = best[:, None] == torch.tensor(of, device=target.device)
+    own = best[:, None] == torch.tensor(places, device=target.device)
     inside = own.any(1)
     image, box, anchor = image[inside], box[inside], own[inside].int().argmax(1)
     column, row = ((box[:, 1 + i] * n).long().clamp(0, n - 1) for i, n in enumerate((columns, rows)))

@@ -149,9 +149,9 @@ class _Synapse:
         d, δd = (I, δI) if norm is None else torch.empty(2, *I.shape, dtype=I.dtype).unbind(0)
         if norm is not None:
             self.norm = NormWindow(norm, d[None], I[None], adds)
-            self.norm.begin_back(δI[None], δd[None], gradients.of(norm.weight), gradients.of(norm.bias))
-        c, δc = (None, None) if map.bias is None else (map.bias.detach(), gradients.of(map.bias))
-        self.map = MapStep(map.weight.detach(), c, d, δd, gradients.of(map.weight), δc)
+            self.norm.begin_back(δI[None], δd[None], gradients.memory(norm.weight), gradients.memory(norm.bias))
+        c, δc = (None, None) if map.bias is None else (map.bias.detach(), gradients.memory(map.bias))
+        self.map = MapStep(map.weight.detach(), c, d, δd, gradients.memory(map.weight), δc)
 
     def step(self, now: int, t: int) -> None:
         if self.adds:

@@ -52,7 +52,7 @@ class Builder:
         self.specs, self.neuron, self.weights, self.dropouts = specs, neuron, weights, 0
         self.sizes: dict[str, Sizes] = {INPUT: inputs}
         """Shape of the input and of each layer's neurons, by name."""
-        self._of_currents: dict[str, Sizes] = {}
+        self._current_sizes: dict[str, Sizes] = {}
         for spec in specs:
             with_name(spec, self._add_sizes)
         with torch.random.fork_rng(devices=[]):
@@ -63,7 +63,7 @@ class Builder:
         if not known:
             raise ValueError("it reads neither the input nor an earlier layer")
         _, read = view_of(spec, self.sizes[known[0]], known[0] == INPUT)
-        self._of_currents[spec.called], self.sizes[spec.called] = sizes_after(spec, read)
+        self._current_sizes[spec.called], self.sizes[spec.called] = sizes_after(spec, read)
 
     def layers(self) -> list[Layer]:
         """Build the layers. The synapses' random numbers precede those of the neurons, so that networks of all neurons
@@ -72,7 +72,7 @@ class Builder:
         return [self._layer(spec, layer_synapses) for spec, layer_synapses in zip(self.specs, synapses, strict=True)]
 
     def _layer(self, spec: LayerSpec, synapses: Mapping[str, Synapse]) -> Layer:
-        neuron, positions = with_name(spec, self._neurons), math.prod(self._of_currents[spec.called][1:])
+        neuron, positions = with_name(spec, self._neurons), math.prod(self._current_sizes[spec.called][1:])
         channels = neuron.currents * spec.size
         norm = StepBatchNorm(channels, spec.norm_steps, weight=1.0) if spec.norm_steps else None
         return Layer(spec.called, neuron, synapses, norm, resize_of(spec), positions)
@@ -101,7 +101,7 @@ class Builder:
 
     def _require_size(self, spec: LayerSpec, read: Sizes, source: str) -> None:
         """Refuse a source whose current has another size than that of the first source."""
-        size, expected = sizes_after(spec, read)[0], self._of_currents[spec.called]
+        size, expected = sizes_after(spec, read)[0], self._current_sizes[spec.called]
         if size != expected:
             raise ValueError(f"the current from {source} is {_text(size)}, that of its first source {_text(expected)}")
 
@@ -113,7 +113,7 @@ class Builder:
         """Build a readout of so many outputs."""
         layer = spec.reads or self.specs[-1].called
         if layer not in self.sizes or layer == INPUT:
-            raise ValueError(f'the readout "{spec.name}" reads "{layer}"; there is {", ".join(self._of_currents)}')
+            raise ValueError(f'the readout "{spec.name}" reads "{layer}"; there is {", ".join(self._current_sizes)}')
         return readout_of(spec, layer, self.sizes[layer], outputs, self._dropout(spec.dropout))
 
 

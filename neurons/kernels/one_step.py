@@ -25,7 +25,7 @@ class GradientMemory:
     def __init__(self, places: Mapping[Tensor, Tensor]) -> None:
         self.places, self.written = places, dict[Tensor, Tensor]()
 
-    def of(self, parameter: Tensor) -> Tensor:
+    def memory(self, parameter: Tensor) -> Tensor:
         if parameter not in self.places:
             return torch.empty_like(parameter)
         self.written[parameter] = self.places[parameter]
@@ -41,8 +41,8 @@ class _GateStep:
         self.g, self.δg = torch.empty_like(like), torch.empty_like(like)
         biases: tuple[Tensor | None, Tensor | None] = (None, None)
         if map.bias is not None:
-            biases = map.bias.detach(), gradients.of(map.bias)
-        parts = (gate.blocks(W, like.shape[1]) for W in (map.weight.detach(), gradients.of(map.weight)))
+            biases = map.bias.detach(), gradients.memory(map.bias)
+        parts = (gate.blocks(W, like.shape[1]) for W in (map.weight.detach(), gradients.memory(map.weight)))
         self.maps: list[MapStep] = []
         for W, δW in zip(*parts, strict=True):
             b, δb = (None, None) if self.maps else biases
@@ -89,7 +89,7 @@ class StepAdjoint:
         self.gates = [_GateStep(gate, getattr(neuron, gate.map), I, δz, gradients) for gate in gates]
         self.constants = constants_of(loops.equations.values_of(neuron), I)
         self.learnt = tuple(
-            gradients.of(getattr(neuron, name)).reshape(c.shape)
+            gradients.memory(getattr(neuron, name)).reshape(c.shape)
             for name, c in zip(loops.equations.constants, self.constants, strict=True)
             if name in loops.equations.learnt
         )

@@ -67,8 +67,8 @@ def falls_less(results: Results, first: Series, second: Series) -> Answer:
     def contrast(runs: Results) -> Values:
         pairs = _differences(runs, (FRAMES,), first, second)
         rows: dict[str, pd.Series] = {}
-        for family, of in pairs.groupby("family", sort=False) if len(pairs) else ():
-            table = of.pivot_table(index="replicate", columns="steps", values="points").dropna()
+        for family, family_pairs in pairs.groupby("family", sort=False) if len(pairs) else ():
+            table = family_pairs.pivot_table(index="replicate", columns="steps", values="points").dropna()
             if table.shape[1] > 1 and len(table):
                 slopes = np.polyfit(np.log2(table.columns.astype(float)), table.to_numpy().T, 1)[0]
                 rows[str(family)] = pd.Series(slopes, index=table.index)

@@ -37,7 +37,10 @@ def detects(results: Results) -> Answer:
 
     def precision(runs: Results) -> Values:
         frame = _runs_of_fptt(runs, DETECTION)
-        rows = {data: 100 * by_replicate(of, "mAP", diverged=0.0) for data, of in frame.groupby("dataset", sort=False)}
+        rows = {
+            data: 100 * by_replicate(runs_of_dataset, "mAP", diverged=0.0)
+            for data, runs_of_dataset in frame.groupby("dataset", sort=False)
+        }
         rows = {data: row for data, row in rows.items() if len(row) >= FEWEST}
         return in_common({str(data): rows[data] for data in rows if data == "voc-0712" or "voc-0712" not in rows})
 
@@ -61,8 +64,13 @@ def is_sparse(results: Results) -> Answer:
         for suite in SPIKING:
             frame = _runs_of_fptt(runs, suite)
             frame = frame[(frame["status"] == "ok") & frame["neuron"].str.startswith("ltc")]
-            for dataset, of in frame.groupby("dataset", sort=False):
-                rate = of.filter(regex=f"^{RATES}").mean(axis="columns").set_axis(of["replicate"]).dropna()
+            for dataset, runs_of_dataset in frame.groupby("dataset", sort=False):
+                rate = (
+                    runs_of_dataset.filter(regex=f"^{RATES}")
+                    .mean(axis="columns")
+                    .set_axis(runs_of_dataset["replicate"])
+                    .dropna()
+                )
                 if len(rate) >= FEWEST:
                     rows.setdefault(str(dataset).split("-")[0], []).append(rate)
         return in_common(

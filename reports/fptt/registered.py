@@ -153,8 +153,8 @@ def windows_suffice(results: Results) -> Answer:
         return in_common({label: 100 * by_replicate(cell, "accuracy", 0.0) for label, cell in cells.items()})
 
     def gains(runs: Results) -> Values:
-        of = accuracies(runs)
-        pairs = {f"K = {K}": (of[f"windows-{K}"], of[f"regularised-{K}"]) for K in PARTS}
+        accuracy = accuracies(runs)
+        pairs = {f"K = {K}": (accuracy[f"windows-{K}"], accuracy[f"regularised-{K}"]) for K in PARTS}
         return {K: [a - b for a, b in zip(*pair, strict=True)] for K, pair in pairs.items()}
 
     needs = "60 000 images, 100 epochs"

@@ -29,8 +29,8 @@ def milliseconds(steps: int) -> dict[str, float]:
     network, x, target = drawn(NEURON, SIZE, steps, BATCH)
 
     def rule(name: str) -> Callable[[], object]:
-        of_rule, *_ = drawn(NEURON, SIZE, steps, BATCH)
-        learner = Learner(of_rule, ALGORITHMS[name].factory(loss_at="every"), Classification(CLASSES), steps)
+        network_copy, *_ = drawn(NEURON, SIZE, steps, BATCH)
+        learner = Learner(network_copy, ALGORITHMS[name].factory(loss_at="every"), Classification(CLASSES), steps)
         optimiser = torch.optim.SGD(learner.parameters(), lr=0.0)
         return lambda: learner.learn(x, target, optimiser)
 
@@ -43,7 +43,7 @@ def milliseconds(steps: int) -> dict[str, float]:
             start = time.perf_counter()
             method()
             times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: median(of_method) for name, of_method in times.items()}
+    return {name: median(seconds) for name, seconds in times.items()}
 
 
 def rows(lengths: Sequence[int]) -> Iterator[str]:

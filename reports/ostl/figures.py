@@ -17,8 +17,8 @@ def draw(results: Results, scale: str) -> Drawn | None:
     data = pd.concat(
         [
             _long(suite, rule, n, curve)
-            for suite, of in suites.items()
-            for rule, lines in of.items()
+            for suite, by_rule in suites.items()
+            for rule, lines in by_rule.items()
             for n, curve in lines.items()
         ]
         or [pd.DataFrame()],

@@ -31,8 +31,8 @@ def draw(results: Results, scale: str) -> Drawn:
     figure, panels = grid(len(CODES) * len(DEPTHS), columns=len(CODES), sharey=True)
     cells = [(depth, code) for depth in DEPTHS for code in CODES]
     for panel, (depth, code) in zip(panels, cells, strict=True):
-        here = data[(data["code"] == code) & (data["depth"] == depth)]
-        plot_curves(panel, here, "layer", "cosine", "rule", styles)
+        panel_data = data[(data["code"] == code) & (data["depth"] == depth)]
+        plot_curves(panel, panel_data, "layer", "cosine", "rule", styles)
         panel.set_xticks(range(1, depth + 1))
         panel.set_title(f"{TITLES[code]}, {depth} layers")
     figure.supxlabel("layer", fontsize=9)

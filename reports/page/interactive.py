@@ -154,7 +154,7 @@ def _collections(axes: Axes, names: Names) -> Iterator[dict[str, Any]]:
                 yield {**_named(colour, "-", names), **drawn, **_id(part)}
         elif isinstance(part, PathCollection):
             offsets = np.asarray(part.get_offsets(), dtype=float)
-            edges, faces = (_repeated(of, part) for of in (part.get_edgecolor(), part.get_facecolor()))
+            edges, faces = (_repeated(colours, part) for colours in (part.get_edgecolor(), part.get_facecolor()))
             looks = [(_hex(edge), _is_hollow(face)) for edge, face, _ in zip(edges, faces, offsets, strict=False)]
             for colour, hollow in dict.fromkeys(looks):
                 x, y = offsets[[look == (colour, hollow) for look in looks]].T

@@ -70,28 +70,28 @@ def matrix_of(results: Results, suite: str, scale: str) -> Matrix | None:
         return None
     tasks = {key: {row["rule"]: row for row in cells.to_dict("records")} for key, cells in groups(data, TASK)}
     base = {
-        key: of.get(REFERENCE) or next(row for row in of.values() if row["best"] or not row["n"])
-        for key, of in tasks.items()
+        key: by_rule.get(REFERENCE) or next(row for row in by_rule.values() if row["best"] or not row["n"])
+        for key, by_rule in tasks.items()
     }
     shades = {
         (key, rule): shade
-        for key, of in tasks.items()
-        for rule, row in of.items()
+        for key, by_rule in tasks.items()
+        for rule, row in by_rule.items()
         if (shade := _shade(row, base[key])) is not None
     }
     rules = sorted(set(data["rule"]), key=lambda rule: _order(rule, [shades.get((key, rule)) for key in tasks]))
     costs = [cost for cost in COSTS if data[cost].notna().any()]
     rows = []
     for rule in rules:
-        cells = [_cell(of.get(rule), base[key], shades.get((key, rule), 0)) for key, of in tasks.items()]
-        mine = {key: of[rule] for key, of in tasks.items() if rule in of}
+        cells = [_cell(by_rule.get(rule), base[key], shades.get((key, rule), 0)) for key, by_rule in tasks.items()]
+        mine = {key: by_rule[rule] for key, by_rule in tasks.items() if rule in by_rule}
         rows.append(MatrixRow(one_line(rule_title(rule)), cells, [_cost(mine, base, cost) for cost in costs]))
     datasets: dict[str, tuple[str, str, list[str]]] = {}
     for dataset, network, neuron in tasks:
         label = quantity(*_measure(base[dataset, network, neuron])).label
         datasets.setdefault(dataset, (dataset, label, []))[2].append(neuron_label(neuron, network))
     titles = {"peak_live_bytes_streamed": "memory", "wall_time": "time"}
-    with_bptt = any(REFERENCE in of for of in tasks.values())
+    with_bptt = any(REFERENCE in by_rule for by_rule in tasks.values())
     columns = [*datasets.values()]
     return Matrix(suite, scale, columns, [titles[cost] for cost in costs], rows, _legend(data, with_bptt), with_bptt)
 

@@ -106,7 +106,7 @@ def render(
 
 def _suites(results: Results) -> list[tuple[str, ...]]:
     """Return each suite and scale, in the order in which they were first run."""
-    first = {key: of["started"].min() for key, of in groups(runs_of(results), ["suite", "scale"])}
+    first = {key: runs["started"].min() for key, runs in groups(runs_of(results), ["suite", "scale"])}
     return sorted(first, key=lambda key: first[key])
 
 

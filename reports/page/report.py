@@ -36,7 +36,7 @@ def write_report(results: Results, out: Path, tell: Callable[[str], None] = lamb
     paths = [path for table in written for path in write_table(table, out / "tables")]
     figures = write_figures(results, out / "figures", tell=tell)
     tell("page")
-    drawn = [_on_page(name, of, out / "figures") for name, of in figures.items()]
+    drawn = [_on_page(name, figure, out / "figures") for name, figure in figures.items()]
     paths += [out / "figures" / f"{figure.name}.csv" for figure in drawn if figure.image]
     files = {path.relative_to(out).as_posix(): path.read_text("utf-8") for path in paths if path.suffix != ".txt"}
     for run in results.frame["id"]:

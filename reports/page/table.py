@@ -67,7 +67,7 @@ def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, A
                 "suite": suites.index((suite, scale)),
                 "labels": dict(zip(LABELS, map(one_line, labels), strict=True)),
                 "failed": set(statuses) != {"ok"},
-                "values": {name: of[key] for name, of in values.items() if key in of},
+                "values": {name: by_rule[key] for name, by_rule in values.items() if key in by_rule},
                 "runs": cell_runs.index.tolist(),
                 "note": f"{older}." if (older := left_out(cell_runs)) else "",
             }

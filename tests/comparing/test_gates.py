@@ -86,7 +86,9 @@ def test_amounts_and_severity(tmp_path):
         tmp_path, "gates: [{metric: a, compare: test, better: lower, alpha: 0.05, fail: 3, why: x}]"
     ).gates[0]
     assert (
-        absolute.minimum(1000.0).of(1000.0) == 3 and absolute.level == 0.05 and absolute.severity(3.1, 1000.0) == "fail"
+        absolute.minimum(1000.0).absolute(1000.0) == 3
+        and absolute.level == 0.05
+        and absolute.severity(3.1, 1000.0) == "fail"
     )
 
 

@@ -102,7 +102,7 @@ def test_a_baseline_holds_what_a_comparison_reads(versions, tmp_path):
 def test_a_baseline_is_for_its_suite_and_scale(versions, tmp_path, store):
     put(store, run_spec("eprop lif digits", suite="other"), measures={"loss": measure(1.0, "1")})
     path = tmp_path / "quick-laptop.jsonl"
-    write_baseline(path, load_side(versions).of(["quick"]).records)
+    write_baseline(path, load_side(versions).selected(["quick"]).records)
     assert {row.verdict for row in compare_results(path, versions).rows} == {"same", "stale"}
     assert "new" in {row.verdict for row in compare_results(f"{versions}@rule=bbb", versions).rows}
 

@@ -88,7 +88,7 @@ def by_weight(network: Network, x: Tensor) -> dict[str, tuple[int, ...]]:
     with torch.no_grad(), SynapticOperations(network) as operations:
         network.unroll(x, network.initial_state(x.shape[1]))
     assert operations.uncounted is None
-    return {name: tuple(counts.values()) for name, counts in operations.of.items()}
+    return {name: tuple(counts.values()) for name, counts in operations.by_weight.items()}
 
 
 def two_neurons() -> tuple[Recurrent, Tensor]:
@@ -150,7 +150,7 @@ def test_mac_or_ac(row, macs, acs, dtype):
     layer = nn.Linear(2, 3, dtype=dtype)
     with SynapticOperations(layer) as operations:
         layer(torch.tensor([row], dtype=dtype))
-    assert operations.of["weight"] == {"dense": 6, "effective_macs": macs, "effective_acs": acs}
+    assert operations.by_weight["weight"] == {"dense": 6, "effective_macs": macs, "effective_acs": acs}
 
 
 def test_measures_of_two_neurons():
@@ -459,7 +459,7 @@ def test_sums_beyond_float32_are_exact():
     with torch.no_grad(), SynapticOperations(network) as operations:
         network.layers[0].inward.weight.fill_(1.0)
         network.layers[0].inward(torch.ones(1, 4097))
-    assert operations.of["layers.0.inward.weight"] == {
+    assert operations.by_weight["layers.0.inward.weight"] == {
         "dense": 16_793_603,
         "effective_macs": 0,
         "effective_acs": 16_793_603,

@@ -78,7 +78,7 @@ def test_sigmoid():
 def test_maximum():
     """κ = 1/2: u = 1, 2.5, −0.75, 1.625 for I = 2, 4, −4, 4; the maximum is that of the second step."""
     I = torch.tensor([[2.0], [4.0], [-4.0], [4.0]], dtype=F64, requires_grad=True)
-    y, u = taken(MaxIntegrator(1, of=partial(LeakyIntegrator, decay=0.5)), I)
+    y, u = taken(MaxIntegrator(1, integrator=partial(LeakyIntegrator, decay=0.5)), I)
     assert u.flatten().tolist() == [1.0, 2.5, -0.75, 1.625]
     assert y.flatten().tolist() == [1.0, 2.5, 2.5, 2.5]
     (gradient,) = torch.autograd.grad(y[-1].sum(), I)
@@ -99,7 +99,7 @@ def test_a_synapse_before_the_membrane(options, expected):
     neuron = SynapticIntegrator(1, leak=0.5, synapse=0.5, **options)
     y, v = taken(neuron, I)
     assert y.flatten().tolist() == v.flatten().tolist() == expected
-    maximum = MaxIntegrator(1, of=lambda shape: neuron)
+    maximum = MaxIntegrator(1, integrator=lambda shape: neuron)
     state, result = maximum.initial_state(1, I), []
     for I_t in I:
         z, state = maximum(I_t[None], state)
@@ -108,5 +108,7 @@ def test_a_synapse_before_the_membrane(options, expected):
 
 
 def test_a_negative_maximum_is_below_zero():
-    y, _ = taken(MaxIntegrator(1, of=partial(LeakyIntegrator, decay=0.0)), torch.tensor([[-3.0], [-1.0], [-2.0]]))
+    y, _ = taken(
+        MaxIntegrator(1, integrator=partial(LeakyIntegrator, decay=0.0)), torch.tensor([[-3.0], [-1.0], [-2.0]])
+    )
     assert y.flatten().tolist() == [-3.0, -1.0, -1.0]

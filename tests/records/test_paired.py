@@ -64,12 +64,12 @@ def test_the_interval_covers_the_true_difference(of_runs, of_sequences):
 
 @pytest.mark.parametrize("right", [[], [True], [False] * 8, [True, False] * 8 + [True]])
 def test_outcomes_take_a_bit_each(right):
-    packed = Outcomes.of(right)
+    packed = Outcomes.packed(right)
     assert packed.right() == right and Outcomes.model_validate_json(packed.model_dump_json()) == packed
     assert len(base64.b64decode(packed.bits)) == math.ceil(len(right) / 8)
 
 
 def test_outcomes_with_bits_of_another_number_are_refused():
     with pytest.raises(ValueError, match="not those of 9 sequences"):
-        Outcomes(n=9, bits=Outcomes.of([True] * 8).bits)
-    assert Outcomes.of([True, False, False, False, False, False, False, True]).bits == "gQ=="  # 0x81
+        Outcomes(n=9, bits=Outcomes.packed([True] * 8).bits)
+    assert Outcomes.packed([True, False, False, False, False, False, False, True]).bits == "gQ=="  # 0x81

@@ -79,7 +79,7 @@ def one_step_is_bptt(component: Component) -> Observed:
     errors = []
     for name, network in tiny.supporting(tiny.build(component), steps=1):
         names = [name for name, p in network.named_parameters() if p.requires_grad]
-        held = [k for k, of in enumerate(names) if network.layers[0].neuron.elementwise or ".neuron." in of]
+        held = [k for k, name in enumerate(names) if network.layers[0].neuron.elementwise or ".neuron." in name]
         total = tiny.learn(tiny.build(component), network, (x, target)).total()
         exact = tiny.backprop(network, x, target, TASK, "end")
         errors.append((name, tiny.error([total[k] for k in held], [exact[k] for k in held])))

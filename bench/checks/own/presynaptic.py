@@ -32,15 +32,15 @@ def options_of(component: Component) -> set[str]:
     return {*component.options.model_fields}
 
 
-def required_coordinate(rule: LearningRule, of: str, value: str) -> None:
+def required_coordinate(rule: LearningRule, coordinate: str, value: str) -> None:
     """Require a coordinate of a rule.
 
     Raises:
         DoesNotApplyError: the rule states none, or another.
     """
     stated = rule.coordinates()
-    if stated is None or getattr(stated, of) != value:
-        raise DoesNotApplyError(f"its {of} is not {value}")
+    if stated is None or getattr(stated, coordinate) != value:
+        raise DoesNotApplyError(f"its {coordinate} is not {value}")
 
 
 def differ(name: str, ours: tiny.Gradients, theirs: tiny.Gradients) -> tuple[str, float]:

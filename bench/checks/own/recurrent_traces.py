@@ -16,7 +16,7 @@ def has_eprops_recurrent_traces(component: Component) -> Observed:
     for name, network in tiny.supporting(rule, STEPS):
         if eprop.supports(network, TASK, STEPS) is not None:
             continue
-        parameters = [of for of, p in network.named_parameters() if p.requires_grad]
+        parameters = [name for name, p in network.named_parameters() if p.requires_grad]
         ours, theirs = (dict(zip(parameters, total(r, network), strict=True)) for r in (rule, eprop))
         R, W = "layers.0.recurrent.weight", "layers.0.inward.weight"
         errors += [(name, tiny.error([ours[R]], [theirs[R]])), differ(f"{name}, W", [ours[W]], [theirs[W]])]

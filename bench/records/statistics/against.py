@@ -125,7 +125,7 @@ def _shares(
 ) -> tuple[RuleComparison, float, float]:
     """Return the same for the shares of solved runs."""
     assert task is not None
-    base, new = ([float(task(value)) for value in of.values()] for of in (reference, runs))
+    base, new = ([float(task(value)) for value in side.values()] for side in (reference, runs))
     difference = sum(new) / len(new) - sum(base) / len(base)
     comparison = RuleComparison(difference, None, None, min(len(base), len(new)), 1.0, "not distinguished")
     return comparison, permutation_p(base, new), smallest_p(len(base), len(new))
