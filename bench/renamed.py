@@ -1,104 +1,52 @@
-"""Modules that were renamed, so that the error of an old plugin names the new one."""
+"""Modules that were moved or renamed after version 0.1.0, so that the error of an old plugin names the new one."""
 
 from __future__ import annotations
 
-AFTER_0_1_0 = {
-    "activity": "measuring.activity",
-    "adamax": "numerics.adamax",
-    "algorithms.decolle": "algorithms.eligibility.decolle",
-    "algorithms.diagonal_rtrl": "algorithms.eligibility.diagonal_rtrl",
-    "algorithms.dynamic_regulariser": "algorithms.fptt.dynamic_regulariser",
-    "algorithms.eligibility": "algorithms.eligibility.eligibility",
-    "algorithms.eprop": "algorithms.eligibility.eprop",
-    "algorithms.fptt": "algorithms.fptt.fptt",
-    "algorithms.fptt.auxiliary_loss": "algorithms.auxiliary_loss",
-    "algorithms.influence": "algorithms.influence.influence",
-    "algorithms.kf_rtrl": "algorithms.influence.kf_rtrl",
-    "algorithms.one_layer": "algorithms.influence.one_layer",
-    "algorithms.ostl": "algorithms.influence.ostl",
-    "algorithms.random_signs": "algorithms.influence.random_signs",
-    "algorithms.reach_block": "algorithms.influence.reach_block",
-    "algorithms.reaching": "algorithms.influence.reaching",
-    "algorithms.recursion": "algorithms.eligibility.recursion",
-    "algorithms.rflo": "algorithms.eligibility.rflo",
-    "algorithms.rtrl": "algorithms.influence.rtrl",
-    "algorithms.snap1": "algorithms.influence.snap1",
-    "algorithms.snap_n": "algorithms.influence.snap_n",
-    "algorithms.trace_block": "algorithms.eligibility.trace_block",
-    "algorithms.traces": "algorithms.eligibility.traces",
-    "algorithms.uoro": "algorithms.influence.uoro",
-    "alignment": "measuring.alignment",
-    "allocator": "measuring.allocator",
-    "build": "harness.build",
-    "clock": "harness.clock",
-    "code_digest": "records.code_digest",
-    "comparing.significance": "records.statistics.significance",
+import importlib
+import pkgutil
+from importlib.util import find_spec
+
+FOLDERS = ("algorithms", "datasets", "networks", "neurons", "numerics", "reports")
+"""Packages that lie beside the folder of `throughtime` in a checkout."""
+
+RENAMED = {
     "compiled": "numerics.loops",
-    "cuda_memory": "measuring.cuda_memory",
-    "datasets.archive": "datasets.files.archive",
-    "datasets.cache": "datasets.files.cache",
-    "datasets.download": "datasets.files.download",
-    "datasets.fetch": "datasets.files.fetch",
-    "datasets.rectangles": "datasets.detection.rectangles",
-    "datasets.remember": "datasets.files.remember",
-    "datasets.voc": "datasets.detection.voc",
-    "device": "harness.device",
-    "energy": "measuring.energy",
-    "exact_memory": "measuring.exact_memory",
-    "exp2": "numerics.exp2",
-    "files": "records.files",
-    "floor": "measuring.floor",
-    "harness.training": "harness.batches",
-    "live_bytes": "measuring.live_bytes",
+    "loops_of_step": "neurons.kernels.loops",
     "machine": "records.provenance",
-    "networks.compiled": "numerics.loops",
-    "networks.flat": "numerics.flat",
-    "networks.kernels.readout_loops": "neurons.integrators",
-    "networks.kernels.readout_window": "networks.layer_windows",
-    "networks.kernels.recurrent_gradient": "networks.kernels.plain_window",
-    "networks.kernels.spike_linear": "networks.kernels.linear_window",
-    "networks.layered.window": "networks.layer_windows",
-    "networks.norm_window": "networks.kernels.norm_window",
-    "networks.one_step": "networks.kernels.one_step",
-    "networks.readout_loops": "neurons.integrators",
-    "networks.readout_window": "networks.layer_windows",
-    "networks.recurrent_gradient": "networks.kernels.plain_window",
-    "networks.spike_linear": "networks.kernels.linear_window",
-    "networks.spike_product": "numerics.spike_product",
-    "networks.window": "networks.kernels.window",
-    "neurons.kernel": "neurons.kernels.kernel",
-    "neurons.kernels.loops_of_step": "neurons.kernels.loops",
-    "neurons.one_step": "neurons.kernels.one_step",
-    "neurons.precision": "numerics.precision",
-    "neurons.readout": "networks.readout",
-    "neurons.spike_product": "numerics.spike_product",
-    "norm_loops": "numerics.norm_loops",
-    "one_batch": "harness.one_batch",
-    "pass_result": "records.pass_result",
-    "passes.rule_state": "harness.rule_state",
-    "process_growth": "measuring.process_growth",
-    "process_memory": "measuring.process_memory",
-    "record": "records.record",
-    "records.statistics": "records.statistics.interval",
-    "rule_state": "harness.rule_state",
-    "seeds": "harness.seeds",
+    "readout_loops": "neurons.integrators",
+    "readout_window": "networks.layer_windows",
+    "recurrent_gradient": "networks.kernels.plain_window",
+    "spike_linear": "networks.kernels.linear_window",
     "statistics": "records.statistics.interval",
-    "store": "records.store",
-    "strict_yaml": "suites.strict_yaml",
-    "suite": "suites.suite",
     "suite_file": "suites.schema",
     "sums": "numerics.reductions",
-    "timing": "measuring.timing",
     "training": "harness.batches",
-    "yardstick": "measuring.yardstick",
 }
-"""New name of each module that was renamed after version 0.1.0, without `throughtime.`; an old name may be that of a
-package now."""
+"""New name of each module that has another name; a module that was only moved has its old name in another package."""
 
 
 def replacement(error: BaseException) -> str | None:
-    """Return a hint for an ImportError of a module, or of a name in a package, that was a module of another name."""
-    old = (error.name or "").removeprefix("throughtime.") if isinstance(error, ImportError) else ""
-    if old not in AFTER_0_1_0:
+    """Return a hint for an ImportError of a module, or of a name in a package, that was a module of another place."""
+    old = (error.name or "") if isinstance(error, ImportError) else ""
+    if not old.startswith("throughtime.") or _is_file(old):
         return None
-    return f"throughtime.{old} was renamed after version 0.1.0: import throughtime.{AFTER_0_1_0[old]}"
+    name = old.rpartition(".")[2]
+    new = [f"throughtime.{RENAMED[name]}"] if name in RENAMED else modules_named(name)
+    return f"{old} was moved after version 0.1.0: import {' or '.join(new)}" if new else None
+
+
+def modules_named(name: str) -> list[str]:
+    """Return the modules of the package whose name ends with `name`; those of the checks, for which few ask, last."""
+    roots = [importlib.import_module(root) for root in ("throughtime", *(f"throughtime.{name}" for name in FOLDERS))]
+    modules = [module for root in roots for module in pkgutil.walk_packages(root.__path__, f"{root.__name__}.")]
+    names = {module.name for module in modules if module.name.endswith(f".{name}") and not module.ispkg}
+    return sorted(names, key=lambda module: (".checks." in module, module))
+
+
+def _is_file(name: str) -> bool:
+    """Return whether a module exists and is not a package."""
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return False
+    return spec is not None and spec.submodule_search_locations is None

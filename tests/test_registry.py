@@ -313,7 +313,7 @@ def test_an_import_of_a_renamed_module_names_the_new_one(statement, new, tmp_pat
         load_plugin(tmp_path / "old.py")
     assert caught.value.where == f"{tmp_path / 'old.py'}:2"
     old = statement.split()[1]
-    assert caught.value.hint == f"{old} was renamed after version 0.1.0: import {new}"
+    assert caught.value.hint == f"{old} was moved after version 0.1.0: import {new}"
 
 
 def test_a_suggestion_lists_no_more_names_than_a_screen_shows():

@@ -1,22 +1,35 @@
-"""Modules of the table of renamed ones are gone, and the new ones exist."""
+"""The hint for a module that was moved or renamed: the new name exists, and a module that is there has no hint."""
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.util import find_spec
 
-from throughtime import renamed
+import pytest
 
-
-def test_renamed_modules_are_gone_and_the_new_ones_exist():
-    for old, new in renamed.AFTER_0_1_0.items():
-        assert importlib.util.find_spec(f"throughtime.{new}"), new
-        parent = f"throughtime.{old}".rpartition(".")[0]
-        result = importlib.util.find_spec(f"throughtime.{old}") if _is_importable(parent) else None
-        assert result is None or result.submodule_search_locations, f"{old} is a module again"
+from throughtime.renamed import RENAMED, modules_named, replacement
 
 
-def _is_importable(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+def test_new_names_exist_and_old_ones_are_gone():
+    for old, new in RENAMED.items():
+        assert find_spec(f"throughtime.{new}"), new
+        assert modules_named(old) == [], f"{old} is a module again"
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("store", "throughtime.records.store"),
+        ("algorithms.rtrl", "throughtime.algorithms.influence.rtrl"),
+        ("algorithms.fptt", "throughtime.algorithms.fptt.fptt or throughtime.checks.own.fptt"),
+        ("networks.compiled", "throughtime.numerics.loops"),
+    ],
+)
+def test_a_module_that_was_moved_is_named(old, new):
+    hint = replacement(ImportError(name=f"throughtime.{old}"))
+    assert hint == f"throughtime.{old} was moved after version 0.1.0: import {new}"
+
+
+@pytest.mark.parametrize("name", ["throughtime.spec", "throughtime.nowhere", "numpy.nowhere", None])
+def test_no_hint_for_a_module_that_is_there_or_never_was(name):
+    assert replacement(ImportError(name=name)) is None
+    assert replacement(ValueError()) is None
