@@ -7,7 +7,6 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
-from throughtime.reports.online_lru.exact import cosines, gradient_error
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -21,6 +20,7 @@ from throughtime.reports.papers.claims import (
     means,
     paper_scale,
 )
+from throughtime.reports.papers.stored import stored
 
 REGISTERED = "before the runs: 2026-11-28; of cosines after a first look at seed 0"
 SIZE = "128 units, 20 000 sequences, 25 epochs"
@@ -91,3 +91,23 @@ def learns_to_copy(results: Results) -> Answer:
         return in_common({f"{n}": accuracy("online", n) - accuracy("spatial", n) for n in LAYERS})
 
     return judged(results, points, EachWithin(low=0), "points by layers; > 0", paper_scale(SIZE), show=means)
+
+
+@stored
+def gradient_error(depth: int, seed: int = 0) -> float:
+    """Return the largest difference of the online rule's gradient from BPTT's over the largest number."""
+    from throughtime.reports.layer_gradients import largest_difference  # imports torch
+    from throughtime.reports.online_lru.experiment import gradients
+
+    by_rule = gradients(depth, seed)
+    return largest_difference(by_rule["online"], by_rule["BPTT"])
+
+
+@stored
+def cosines(rule: str, depth: int, seed: int) -> tuple[float, ...]:
+    """Return the cosine of a rule's gradient with BPTT's for each layer, the first layer first."""
+    from throughtime.reports.layer_gradients import layer_cosines  # imports torch
+    from throughtime.reports.online_lru.experiment import gradients
+
+    by_rule = gradients(depth, seed)
+    return layer_cosines(by_rule[rule], by_rule["BPTT"])

@@ -6,7 +6,6 @@ from typing import Literal
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
-from throughtime.reports.otpe.exact import cosines, gradient_error
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -19,6 +18,7 @@ from throughtime.reports.papers.claims import (
     paper_scale,
     points_between,
 )
+from throughtime.reports.papers.stored import stored
 
 REGISTERED = "before the runs and computations: 2026-11-28"
 SIZE = "three layers of 128, 20 000 updates"
@@ -98,3 +98,23 @@ def _direction(rule: str, others: tuple[str, ...]) -> Answer:
         for other in others
     }
     return decided(EachWithin(low=0)(values), means(values), "difference of cosines; > 0", n=len(SEEDS))
+
+
+@stored
+def gradient_error(rule: str, depth: int, beside: str = "BPTT") -> float:
+    """Return the largest difference of two gradients over the largest number of the second; code `rate`, seed 0."""
+    from throughtime.reports.layer_gradients import largest_difference  # imports torch
+    from throughtime.reports.otpe.experiment import gradients
+
+    by_rule = gradients("rate", depth, 0)
+    return largest_difference(by_rule[rule], by_rule[beside])
+
+
+@stored
+def cosines(rule: str, code: Literal["time", "rate"], depth: int, seed: int) -> tuple[float, ...]:
+    """Return the cosine of a rule's gradient and BPTT's for each layer, the first layer first."""
+    from throughtime.reports.layer_gradients import layer_cosines  # imports torch
+    from throughtime.reports.otpe.experiment import gradients
+
+    by_rule = gradients(code, depth, seed)
+    return layer_cosines(by_rule[rule], by_rule["BPTT"])

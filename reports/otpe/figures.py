@@ -6,8 +6,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, styled
-from throughtime.reports.otpe.claims import CODES, DEPTHS, SEEDS
-from throughtime.reports.otpe.exact import cosines
+from throughtime.reports.otpe.claims import CODES, DEPTHS, SEEDS, cosines
 from throughtime.reports.otpe.experiment import RULES, UPDATES, WIDTH
 from throughtime.reports.styles import rule_styles
 

@@ -17,7 +17,7 @@ from throughtime.reports.papers.claims import (
     means,
     paper_scale,
 )
-from throughtime.reports.rtrl_elstm.exact import bytes_of_a_step, gradient_error
+from throughtime.reports.papers.stored import stored
 
 REGISTERED = "before the runs: 2026-11-28"
 SIZE = "50 bits, 2048 cells, 500 epochs"
@@ -25,6 +25,8 @@ NEEDS = f"scale paper: {SIZE}"
 EQUAL, DIFFERENT = 1e-12, 1e-3
 """Relative differences of gradients that count as none, and as one."""
 LEARNT = 0.999
+SHORT, LONG = 100, 200
+"""Steps between which the bytes of a step are counted: the rule computes blocks of 25 steps."""
 
 
 @claim(ANYTHING, REGISTERED, primary=True)
@@ -93,3 +95,28 @@ def same_result(results: Results) -> Answer:
 
 def _accuracies(runs: Results) -> Values:
     return by_rule(runs.select("rtrl_elstm").frame, ("bptt", "rtrl"), "accuracy", diverged=0.5)
+
+
+@stored
+def gradient_error(layers: int = 1, connected: bool = False) -> float:
+    """Return the largest difference of the gradients of diagonal RTRL and BPTT over the largest of BPTT's, for eLSTM in
+    float64 with a loss at every step.
+
+    Args:
+        layers: number of layers.
+        connected: whether cells of a layer have recurrent weights to each other.
+    """
+    from throughtime.reports.layer_gradients import largest_difference  # imports torch
+    from throughtime.reports.rtrl_elstm.experiment import gradient
+
+    rtrl, bptt = (gradient(rule, layers, connected) for rule in ("diagonal_rtrl", "bptt"))
+    return largest_difference([rtrl], [bptt])
+
+
+@stored
+def bytes_of_a_step(rule: str) -> float:
+    """Return the exact bytes that a further step of the copy task needs beside its input and target."""
+    from throughtime.reports.rtrl_elstm.experiment import bytes_without_data
+
+    short, long = (bytes_without_data(rule, steps) for steps in (SHORT, LONG))
+    return (long - short) / (LONG - SHORT)

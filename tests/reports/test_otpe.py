@@ -9,7 +9,7 @@ from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.neuroseqbench import claims as of_bench
 from throughtime.reports.online_lru import claims as of_lru
-from throughtime.reports.online_lru.exact import cosines, gradient_error
+from throughtime.reports.online_lru.claims import cosines, gradient_error
 from throughtime.reports.otpe import claims as of_otpe
 from throughtime.reports.papers.claims import claims_in
 from throughtime.reports.papers.stored import reading

@@ -8,12 +8,11 @@ import torch
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.hypr import exact as of_hypr
+from throughtime.reports.hypr import claims as hypr
 from throughtime.reports.hypr import timing
 from throughtime.reports.hypr.experiment import OPTIONS, Linear, scanned
 from throughtime.reports.papers.stored import reading
 from throughtime.reports.rtrl_elstm import claims as of_rtrl
-from throughtime.reports.rtrl_elstm import exact
 from throughtime.reports.yinyang import claims as of_yinyang
 
 
@@ -33,8 +32,8 @@ def runs(tmp_path):
 
 
 def test_diagonal_rtrl_is_exact_in_one_layer_without_recurrent_weights_alone():
-    assert exact.gradient_error() < 1e-12
-    assert exact.gradient_error(connected=True) > 1e-3 < exact.gradient_error(layers=2)
+    assert of_rtrl.gradient_error() < 1e-12
+    assert of_rtrl.gradient_error(connected=True) > 1e-3 < of_rtrl.gradient_error(layers=2)
 
 
 def test_a_wrong_gradient_changes_the_verdict(monkeypatch):
@@ -75,8 +74,8 @@ def test_a_rule_below_the_frozen_layer_leans_against(runs):
 
 @pytest.mark.parametrize("neuron", OPTIONS)
 def test_a_scan_over_blocks_is_eprop_and_one_that_forgets_between_them_is_not(neuron):
-    assert of_hypr.gradient_error(neuron, 7) < 1e-10
-    assert of_hypr.gradient_error(neuron, 7, carried=False) > 1e-3
+    assert hypr.gradient_error(neuron, 7) < 1e-10
+    assert hypr.gradient_error(neuron, 7, carried=False) > 1e-3
 
 
 def test_a_scan_is_the_recursion_step_by_step():

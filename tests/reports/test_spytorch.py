@@ -15,7 +15,7 @@ from throughtime.records.store import Store
 from throughtime.registry import NETWORKS, NEURONS
 from throughtime.reports.papers.published import published_table
 from throughtime.reports.spytorch import claims
-from throughtime.reports.spytorch.exact import ridge_level
+from throughtime.reports.spytorch.claims import ridge_level
 from throughtime.suites.suite import load_suite
 
 STEPS, BATCH, INPUTS = 40, 3, 12
