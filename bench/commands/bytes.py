@@ -8,18 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from throughtime.commands.terminal import (
-    NONE,
-    BatchOption,
-    HiddenOption,
-    InputsOption,
-    JsonOption,
-    NeuronOption,
-    OutputsOption,
-    PluginOption,
-    load_plugins,
-    print_rows,
-)
+from throughtime.commands import terminal
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
 
@@ -32,19 +21,19 @@ RuleOption = Annotated[
 def count_bytes(
     rule: RuleOption,
     steps: Annotated[list[int], typer.Option(min=1, help="Length T of the sequences; repeatable.")],
-    neuron: NeuronOption = "lif",
-    hidden: HiddenOption = None,
-    inputs: InputsOption = 40,
-    outputs: OutputsOption = 10,
-    batch: BatchOption = 1,
+    neuron: terminal.NeuronOption = "lif",
+    hidden: terminal.HiddenOption = None,
+    inputs: terminal.InputsOption = 40,
+    outputs: terminal.OutputsOption = 10,
+    batch: terminal.BatchOption = 1,
     target_at_each_step: Annotated[bool, typer.Option("--per-step", help="A target at each step.")] = False,
-    plugin: PluginOption = NONE,
-    as_json: JsonOption = False,
+    plugin: terminal.PluginOption = terminal.NONE,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Count the exact bytes that rules need to train a network, without data and without training it."""
     from throughtime.measuring.training_bytes import Sizes, training_bytes
 
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     sizes = Sizes(tuple(hidden or (64,)), inputs, outputs, batch, "step" if target_at_each_step else "end")
     rows = []
     for row in training_bytes([_named(text) for text in rule], neuron, steps, sizes):
@@ -53,7 +42,8 @@ def count_bytes(
     if as_json:
         print_text(json.dumps([row.row() for row in rows]))
     else:
-        print_rows([{_heading(name): _shown(value) for name, value in row.row().items()} for row in rows], False)
+        shown = [{_heading(name): _shown(value) for name, value in row.row().items()} for row in rows]
+        terminal.print_rows(shown, False)
 
 
 def _named(text: str) -> tuple[str, dict[str, Any]]:

@@ -27,24 +27,10 @@ from throughtime.commands import run as run_cli
 from throughtime.commands import show as show_cli
 from throughtime.commands import submit as submit_cli
 from throughtime.commands import sweep as sweep_cli
+from throughtime.commands import terminal
 from throughtime.commands.baseline import baseline_app
 from throughtime.commands.data import data_app
 from throughtime.commands.export import export_app
-from throughtime.commands.terminal import (
-    NO_LABELS,
-    NONE,
-    JsonOption,
-    LabelsOption,
-    OutOption,
-    PaperOption,
-    PluginOption,
-    ResultsOption,
-    StyleOption,
-    facts_shown,
-    load_plugins,
-    print_rows,
-    print_stale,
-)
 from throughtime.errors import UsageError, first_line, is_out_of_memory
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
@@ -108,19 +94,19 @@ def table(
     form: Annotated[
         Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Output format.")
     ] = "text",
-    rules: LabelsOption = NO_LABELS,
-    neurons: LabelsOption = NO_LABELS,
-    datasets: LabelsOption = NO_LABELS,
-    results: ResultsOption = DEFAULT_RESULTS,
-    plugin: PluginOption = NONE,
-    as_json: JsonOption = False,
+    rules: terminal.LabelsOption = terminal.NO_LABELS,
+    neurons: terminal.LabelsOption = terminal.NO_LABELS,
+    datasets: terminal.LabelsOption = terminal.NO_LABELS,
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    plugin: terminal.PluginOption = terminal.NONE,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Print the table rules x neurons x datasets, from records; text fits the width of the terminal."""
     import shutil
 
     from throughtime.reports.tables import render
 
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     runs = _loaded(results, [suite] if suite else ()).matching(rule=rules, neuron=neurons, dataset=datasets)
     width = shutil.get_terminal_size((120, 24)).columns
     print_text(render(runs, measure, "json" if as_json else form, width))
@@ -129,33 +115,33 @@ def table(
 @app.command()
 def figure(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
-    results: ResultsOption = DEFAULT_RESULTS,
-    out: OutOption = Path("reports/out/figures"),
-    style: StyleOption = "screen",
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    out: terminal.OutOption = Path("reports/out/figures"),
+    style: terminal.StyleOption = "screen",
     measure: Annotated[
         str | None, typer.Option(help="Draw this measure for each rule in the place of the standard figures.")
     ] = None,
     only: Annotated[
         list[str], typer.Option(help="Names of figures, or patterns such as '*-curves'; repeatable.", metavar="NAME")
-    ] = NO_LABELS,
+    ] = terminal.NO_LABELS,
     width: Annotated[float | None, typer.Option(min=1, max=40, help="Width in inches.")] = None,
     colours: Annotated[
         list[str], typer.Option(help="Colour of a rule, such as 'fptt=#d55e00'; repeatable.", metavar="NAME=COLOUR")
-    ] = NO_LABELS,
-    plugin: PluginOption = NONE,
-    paper: PaperOption = NONE,
+    ] = terminal.NO_LABELS,
+    plugin: terminal.PluginOption = terminal.NONE,
+    paper: terminal.PaperOption = terminal.NONE,
 ) -> None:
     """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
     from throughtime.reports.figure_registry import Choice, NotDrawn
     from throughtime.reports.look import Look
     from throughtime.reports.page.report import write_figures
 
-    load_plugins(plugin, paper)
+    terminal.load_plugins(plugin, paper)
     if unequal := [text for text in colours if "=" not in text]:
         raise UsageError("a colour is NAME=COLOUR", f"--colours {unequal[0]}", "such as 'fptt=#d55e00'")
     look = Look(style, width, {name: colour for name, _, colour in (text.rpartition("=") for text in colours)})
     loaded = _loaded(results, suite or ())
-    print_stale(loaded)
+    terminal.print_stale(loaded)
     for name, drawn in write_figures(loaded, out, look, Choice(only, measure), _print_drawing).items():
         print_text(
             f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}"
@@ -165,15 +151,15 @@ def figure(
 @app.command()
 def report(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
-    results: ResultsOption = DEFAULT_RESULTS,
-    out: OutOption = Path("reports/out"),
-    plugin: PluginOption = NONE,
-    paper: PaperOption = NONE,
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    out: terminal.OutOption = Path("reports/out"),
+    plugin: terminal.PluginOption = terminal.NONE,
+    paper: terminal.PaperOption = terminal.NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
     from throughtime.reports.page.report import write_report
 
-    load_plugins(plugin, paper)
+    terminal.load_plugins(plugin, paper)
     path = write_report(_loaded(results, suite or ()), out, _print_drawing)
     print_text(f"report: {path.resolve()}")
 
@@ -188,8 +174,8 @@ def check(
     full: Annotated[
         bool, typer.Option("--full", help="Also larger sizes, other options and real data; minutes per component.")
     ] = False,
-    plugin: PluginOption = NONE,
-    as_json: JsonOption = False,
+    plugin: terminal.PluginOption = terminal.NONE,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Run the contract checks of components; exits with 1 if one fails."""
     from collections import Counter
@@ -197,15 +183,15 @@ def check(
     from throughtime.checks.fact import Verdict
     from throughtime.checks.run import check, components
 
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     chosen = components(names or ())  # an unknown name is refused before any check runs
-    with facts_shown(len(chosen)) as tell:
+    with terminal.facts_shown(len(chosen)) as tell:
         findings = list(check(names or (), full, tell=tell))
     verdicts = Counter(finding.verdict for finding in findings)
     if as_json:
         print_text(json.dumps([finding.row() for finding in findings]))
     else:
-        print_rows([finding.shown() for finding in findings], False)
+        terminal.print_rows([finding.shown() for finding in findings], False)
         shown = [v for v in get_args(Verdict) if verdicts[v] or v != "warns"]
         print_text(", ".join(f"{verdicts[v]} {v}" for v in shown))
     if verdicts["fails"]:

@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from throughtime.commands import terminal
 from throughtime.commands.run import run
-from throughtime.commands.terminal import (
-    NONE,
-    JsonOption,
-    OutOption,
-    PaperOption,
-    ResultsOption,
-    ScaleOption,
-    SourceOption,
-    load_plugins,
-    print_rows,
-    print_stale,
-)
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
@@ -31,12 +20,12 @@ if TYPE_CHECKING:
 OUT = Path("reports/out/papers")
 
 
-def papers(paper: PaperOption = NONE, as_json: JsonOption = False) -> None:
+def papers(paper: terminal.PaperOption = terminal.NONE, as_json: terminal.JsonOption = False) -> None:
     """List the papers: suites, number of targets, address; and those that stay closed, with the reason."""
     from throughtime.paper_folders import paper_folders
     from throughtime.reports.papers.paper import closed_papers, load_paper
 
-    load_plugins(NONE, paper)
+    terminal.load_plugins(terminal.NONE, paper)
     rows: list[dict[str, Any]] = []
     for loaded in map(load_paper, paper_folders()):
         suites = ", ".join(loaded.suites) or "—"
@@ -46,11 +35,11 @@ def papers(paper: PaperOption = NONE, as_json: JsonOption = False) -> None:
         )
     closed = [{"name": c.name, "closed": c.reason, "title": c.title, "link": c.link} for c in closed_papers()]
     if as_json:
-        print_rows([*({**row, "closed": None} for row in rows), *closed], as_json)
+        terminal.print_rows([*({**row, "closed": None} for row in rows), *closed], as_json)
     else:
-        print_rows(rows, as_json)
+        terminal.print_rows(rows, as_json)
         print_text("")
-        print_rows(closed, as_json)
+        terminal.print_rows(closed, as_json)
 
 
 def verdicts(
@@ -62,21 +51,21 @@ def verdicts(
             metavar="DIR",
         ),
     ] = None,
-    source: SourceOption = NONE,
+    source: terminal.SourceOption = terminal.NONE,
     out: Annotated[
         Path | None,
         typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR", file_okay=False),
     ] = None,
-    scale: ScaleOption = "laptop",
+    scale: terminal.ScaleOption = "laptop",
     compute: Annotated[
         bool, typer.Option("--compute", help="Compute stored values again; exits with 1 if one differs.")
     ] = False,
     store: Annotated[
         bool, typer.Option("--store", help="Also write the values that differ to the papers' folders.")
     ] = False,
-    paper: PaperOption = NONE,
+    paper: terminal.PaperOption = terminal.NONE,
     form: Annotated[Literal["text", "markdown"], typer.Option("--format", help="Output format.")] = "text",
-    as_json: JsonOption = False,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Judge published values and claims by the committed runs; without PAPER, one screen for all papers."""
     from throughtime.datasets.files.fetch import add_source
@@ -86,7 +75,7 @@ def verdicts(
     from throughtime.reports.papers.stored import computing
     from throughtime.reports.papers.stored import store as store_values
 
-    load_plugins(NONE, paper)
+    terminal.load_plugins(terminal.NONE, paper)
     add_source(*source)
     judged, evidence = {}, []
     with computing() as comparisons:
@@ -97,11 +86,11 @@ def verdicts(
                 from throughtime.reports.papers.page import write_paper
 
                 write_paper(loaded, judged[loaded.name], runs, scale, out)
-    print_stale(*evidence)
+    terminal.print_stale(*evidence)
     if as_json or (name and form == "text"):
         rows = [{"paper": paper, **row._asdict()} for paper, verdicts in judged.items() for row in verdicts]
         shown = ("item", "published", "ours", "n", "interval", "scale", "verdict", "lean", "missing", "reason")
-        print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
+        terminal.print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
     else:
         print_text((court_text if form == "text" else court_markdown)(judged))
     if store:
@@ -125,11 +114,11 @@ def _runs(results: Path | None, paper: Paper) -> Results:
 
 def reproduce(
     name: Annotated[str, typer.Argument(help="Name of a paper.", metavar="PAPER")],
-    scale: ScaleOption = "laptop",
-    results: ResultsOption = DEFAULT_RESULTS,
-    out: OutOption = OUT,
-    paper: PaperOption = NONE,
-    source: SourceOption = NONE,
+    scale: terminal.ScaleOption = "laptop",
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    out: terminal.OutOption = OUT,
+    paper: terminal.PaperOption = terminal.NONE,
+    source: terminal.SourceOption = terminal.NONE,
 ) -> None:
     """Run what is missing of a paper, and write its verdicts, figures and page; exits with 1 if a run fails, or if a
     suite cannot run because its data are missing. The other suites run."""
@@ -138,7 +127,7 @@ def reproduce(
     from throughtime.reports.papers.page import write_paper
     from throughtime.reports.papers.paper import judge, load_paper
 
-    load_plugins(NONE, paper)
+    terminal.load_plugins(terminal.NONE, paper)
     add_source(*source)
     loaded, failed = load_paper(name), False
     for suite in loaded.suites:
@@ -152,7 +141,7 @@ def reproduce(
             print_text(f"error: suite {suite} was not run: {error}", file=sys.stderr)
             failed = True
     runs = _runs(results, loaded)
-    print_stale(runs)
+    terminal.print_stale(runs)
     print_text(write_paper(loaded, judge(loaded, runs), runs, scale, out))
     if failed:
         raise typer.Exit(1)

@@ -9,18 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from throughtime.commands.terminal import (
-    NONE,
-    BatchOption,
-    HiddenOption,
-    InputsOption,
-    JsonOption,
-    NeuronOption,
-    OutputsOption,
-    PluginOption,
-    load_plugins,
-    print_rows,
-)
+from throughtime.commands import terminal
 from throughtime.printing import print_text
 from throughtime.suites import units
 
@@ -28,16 +17,16 @@ from throughtime.suites import units
 def recommend(
     steps: Annotated[int, typer.Option(min=1, help="Length T of the sequences.")],
     memory: Annotated[int, typer.Option(parser=units.size, help="Memory for training: 256kB, 8MB.", metavar="SIZE")],
-    neuron: NeuronOption = "lif",
-    hidden: HiddenOption = None,
-    inputs: InputsOption = 40,
-    outputs: OutputsOption = 10,
-    batch: BatchOption = 1,
+    neuron: terminal.NeuronOption = "lif",
+    hidden: terminal.HiddenOption = None,
+    inputs: terminal.InputsOption = 40,
+    outputs: terminal.OutputsOption = 10,
+    batch: terminal.BatchOption = 1,
     results: Annotated[
         Path | None, typer.Option(help="Folder of results, in the place of committed ones.", metavar="DIR")
     ] = None,
-    plugin: PluginOption = NONE,
-    as_json: JsonOption = False,
+    plugin: terminal.PluginOption = terminal.NONE,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length.
 
@@ -48,7 +37,7 @@ def recommend(
     from throughtime.registry import NEURONS
     from throughtime.reports.recommend import evidence_in, recommendations
 
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     NEURONS[neuron]  # a wrong name is refused before the records are read
     sizes = Sizes(tuple(hidden or (64,)), inputs, outputs, batch)
 
@@ -60,7 +49,7 @@ def recommend(
     if as_json:
         print_text(json.dumps(rows))
         return
-    print_rows([_shown(row) for row in rows if row["fits"]], False)
+    terminal.print_rows([_shown(row) for row in rows if row["fits"]], False)
     larger = [f"{row['rule']} {row['bytes']:,.0f} B" for row in rows if not row["fits"] and row["bytes"] is not None]
     if larger:
         print_text(f"need more memory: {', '.join(larger)}")

@@ -12,20 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from throughtime.commands import terminal
 from throughtime.commands.sweep import progress_for
-from throughtime.commands.terminal import (
-    NO_CHANGES,
-    NONE,
-    ChangesOption,
-    MemoryLimitOption,
-    PaperOption,
-    PluginOption,
-    ResultsOption,
-    ScaleOption,
-    SourceOption,
-    SuiteArgument,
-    load_plugins,
-)
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS, Store
@@ -97,9 +85,9 @@ class Place(NamedTuple):
 
 
 def run(
-    suite: SuiteArgument,
-    scale: ScaleOption = "laptop",
-    results: ResultsOption = DEFAULT_RESULTS,
+    suite: terminal.SuiteArgument,
+    scale: terminal.ScaleOption = "laptop",
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
     jobs: Annotated[int | None, typer.Option(min=1, help="Concurrent training passes; default: one per core.")] = None,
     rerun: Annotated[Rerun, typer.Option(help="Runs to repeat; stale: recorded with other code or data.")] = "none",
     only: Annotated[
@@ -108,11 +96,11 @@ def run(
             help="Id of a run, label of a run or cell, or a pattern such as 'fptt *'; repeatable.", metavar="RUN"
         ),
     ] = None,
-    changes: ChangesOption = NO_CHANGES,
+    changes: terminal.ChangesOption = terminal.NO_CHANGES,
     timeout: Annotated[
         float | None, typer.Option(parser=units.seconds, help="Time limit of each pass: 90s, 15m, 2h.", metavar="TIME")
     ] = None,
-    memory_limit: MemoryLimitOption = None,
+    memory_limit: terminal.MemoryLimitOption = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="Run on a cluster: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),
@@ -120,9 +108,9 @@ def run(
     cluster_config: Annotated[
         Path | None, typer.Option(help="YAML with the settings of `--cluster slurm`.", metavar="FILE")
     ] = None,
-    plugin: PluginOption = NONE,
-    paper: PaperOption = NONE,
-    source: SourceOption = NONE,
+    plugin: terminal.PluginOption = terminal.NONE,
+    paper: terminal.PaperOption = terminal.NONE,
+    source: terminal.SourceOption = terminal.NONE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records of the runs made now as JSON.")] = False,
 ) -> None:
     """Run a suite. Recorded runs are skipped; exits with 1 if any selected run has failed."""
@@ -136,7 +124,7 @@ def run(
     add_source(*source)
     if not cluster:
         start_fork_server()  # both import torch
-    load_plugins(plugin, paper)
+    terminal.load_plugins(plugin, paper)
     request = Request(suite, scale, Store(results), only or (), rerun, changes)
     command = request.command(plugins, _absolute(paper), _absolute(source))
     start = time.monotonic()

@@ -7,15 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from throughtime.commands.terminal import (
-    NONE,
-    OutOption,
-    PluginOption,
-    ResultsOption,
-    SourceOption,
-    StyleOption,
-    load_plugins,
-)
+from throughtime.commands import terminal
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
@@ -26,11 +18,11 @@ def show(
     weights: Annotated[
         Literal["final", "best_validation"], typer.Option(help="Weights of the last epoch, or best on validation.")
     ] = "final",
-    results: ResultsOption = DEFAULT_RESULTS,
-    out: OutOption = Path("reports/out/figures"),
-    style: StyleOption = "screen",
-    plugin: PluginOption = NONE,
-    source: SourceOption = NONE,
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    out: terminal.OutOption = Path("reports/out/figures"),
+    style: terminal.StyleOption = "screen",
+    plugin: terminal.PluginOption = terminal.NONE,
+    source: terminal.SourceOption = terminal.NONE,
 ) -> None:
     """Draw spikes, membranes and time constants of a trained network, or the detections of one that finds objects;
     needs a suite with `keep_weights: true`."""
@@ -42,7 +34,7 @@ def show(
     from throughtime.reports.look import Look, figure_look
     from throughtime.reports.trained_network import draw_network
 
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     add_source(*source)
     loaded = Results.load(results)
     draw, what = (draw_detections, "detections") if detects(loaded, run) else (draw_network, "network")

@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-from throughtime.commands.terminal import (
-    NO_LABELS,
-    NONE,
-    LabelsOption,
-    PluginOption,
-    ResultsOption,
-    ScaleOption,
-    load_plugins,
-)
+from throughtime.commands import terminal
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
@@ -26,10 +18,10 @@ from throughtime.suites import units
 def submit(
     suite: Annotated[str | None, typer.Argument(help="A suite of the package.", metavar="SUITE")] = None,
     author: Annotated[str, typer.Option(help="Your name, as tables show it.", metavar="NAME")] = "",
-    scale: ScaleOption = "laptop",
-    results: ResultsOption = DEFAULT_RESULTS,
-    rule: LabelsOption = NO_LABELS,
-    plugin: PluginOption = NONE,
+    scale: terminal.ScaleOption = "laptop",
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    rule: terminal.LabelsOption = terminal.NO_LABELS,
+    plugin: terminal.PluginOption = terminal.NONE,
     check: Annotated[
         Path | None, typer.Option(help="Check a submission in place of writing one; runs its code.", metavar="FILE")
     ] = None,
@@ -52,7 +44,7 @@ def submit(
 
     if not author.strip():
         raise UsageError("tables show results with their author", "--author", "--author 'Your Name'")
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     chosen = Results.load(results, [str(suite)]).select(scale=scale).matching(rule=rule)
     if chosen.frame.empty:
         raise UsageError(f"no run of {suite} at scale {scale} is recorded", str(results))

@@ -13,21 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from throughtime.commands.terminal import (
-    NO_CHANGES,
-    NONE,
-    ChangesOption,
-    JsonOption,
-    MemoryLimitOption,
-    PaperOption,
-    PluginOption,
-    ResultsOption,
-    ScaleOption,
-    SourceOption,
-    SuiteArgument,
-    load_plugins,
-    print_rows,
-)
+from throughtime.commands import terminal
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS, Store
 from throughtime.suites import units
@@ -38,21 +24,21 @@ if TYPE_CHECKING:
 
 
 def plan(
-    suite: SuiteArgument,
-    scale: ScaleOption = "laptop",
-    results: ResultsOption = DEFAULT_RESULTS,
-    changes: ChangesOption = NO_CHANGES,
-    memory_limit: MemoryLimitOption = None,
-    plugin: PluginOption = NONE,
-    paper: PaperOption = NONE,
-    as_json: JsonOption = False,
+    suite: terminal.SuiteArgument,
+    scale: terminal.ScaleOption = "laptop",
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    changes: terminal.ChangesOption = terminal.NO_CHANGES,
+    memory_limit: terminal.MemoryLimitOption = None,
+    plugin: terminal.PluginOption = terminal.NONE,
+    paper: terminal.PaperOption = terminal.NONE,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
     from throughtime.running.least_memory import largest, machine_bytes, require_memory
     from throughtime.running.plan import by_cell, to_run
     from throughtime.running.sweep import Request, sweeps
 
-    load_plugins(plugin, paper)
+    terminal.load_plugins(plugin, paper)
     planned: list[Planned] = []
     cells_left = 0
     for sweep in sweeps(Request(suite, scale, Store(results), changes=changes)):
@@ -72,8 +58,8 @@ def plan(
             }
             for p in planned
         ]
-        return print_rows(rows, True)
-    print_rows([cell.row() for cell in by_cell(planned)], False)
+        return terminal.print_rows(rows, True)
+    terminal.print_rows([cell.row() for cell in by_cell(planned)], False)
     if (most := largest(planned)) and most.least_bytes is not None:
         fits = "" if most.least_bytes <= machine_bytes() else ", more than this machine has"
         needs = f"at least {units.bytes_as_text(most.least_bytes)} for weights, gradients, optimiser and a batch{fits}"
@@ -89,8 +75,8 @@ def plan(
 
 def status(
     suite: Annotated[str | None, typer.Argument(help="One suite; default: all in the results.")] = None,
-    results: ResultsOption = DEFAULT_RESULTS,
-    as_json: JsonOption = False,
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Show the progress of a suite's last sweep, from its files: done, running, waiting, failed, time left."""
     from throughtime.running.status import lines
@@ -105,10 +91,10 @@ def status(
 
 def rerun(
     record: Annotated[str, typer.Argument(help="A record's file, its folder, or its id in --results.")],
-    results: ResultsOption = DEFAULT_RESULTS,
-    plugin: PluginOption = NONE,
-    source: SourceOption = NONE,
-    as_json: JsonOption = False,
+    results: terminal.ResultsOption = DEFAULT_RESULTS,
+    plugin: terminal.PluginOption = terminal.NONE,
+    source: terminal.SourceOption = terminal.NONE,
+    as_json: terminal.JsonOption = False,
 ) -> None:
     """Repeat one recorded run without saving it, and print the differences; exits with 1 if one counts."""
     from throughtime.datasets.files.fetch import add_source
@@ -119,7 +105,7 @@ def rerun(
     from throughtime.running.signals import AskedToStop, signals_raised
 
     add_source(*source)
-    load_plugins(plugin)
+    terminal.load_plugins(plugin)
     stored = find_record(record, Store(results))
     progress = progress_for(as_json)
     try:
@@ -131,7 +117,7 @@ def rerun(
         raise typer.Exit(128 + stop.signum) from None
     finally:
         progress.end()
-    print_rows([difference._asdict() for difference in differences], as_json)
+    terminal.print_rows([difference._asdict() for difference in differences], as_json)
     counting = sum(difference.counts for difference in differences)
     if not as_json:
         same = "the same, except for values that vary between any two runs"

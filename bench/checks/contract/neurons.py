@@ -12,27 +12,13 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
+from throughtime.checks import tiny
 from throughtime.checks.contract.coordinates import recurrent_weights
 from throughtime.checks.contract.dtypes import in_both, window_tensors
 from throughtime.checks.contract.resets import misdeclared
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
-from throughtime.checks.tiny import (
-    BATCH,
-    CLASSES,
-    SIZE,
-    backprop,
-    build,
-    error,
-    largest,
-    learn,
-    recurrent,
-    seeded,
-    sequence,
-    sized,
-    with_batch,
-)
 from throughtime.checks.window import differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.recurrent import Recurrent
@@ -50,11 +36,11 @@ WINDOWS = (("spikes", 1), ("spikes", 6), ("membrane", 1), ("membrane", 6))
 
 
 def neuron_of(component: Component) -> Neuron:
-    with seeded(3):
-        return build(component, SIZE).double()
+    with tiny.seeded(3):
+        return tiny.build(component, tiny.SIZE).double()
 
 
-def walk(neuron: Neuron, batch: int = BATCH) -> list[tuple[Tensor, Any, Tensor, Any]]:
+def walk(neuron: Neuron, batch: int = tiny.BATCH) -> list[tuple[Tensor, Any, Tensor, Any]]:
     """Return (current, state, z, next state) of each step under random currents strong enough for spikes."""
     for doublings in range(10):
         steps = walk_under(neuron, 2.0 ** (1 + doublings), batch)
@@ -63,13 +49,13 @@ def walk(neuron: Neuron, batch: int = BATCH) -> list[tuple[Tensor, Any, Tensor, 
     return steps
 
 
-def walk_under(neuron: Neuron, strength: float, batch: int = BATCH) -> list[tuple[Tensor, Any, Tensor, Any]]:
+def walk_under(neuron: Neuron, strength: float, batch: int = tiny.BATCH) -> list[tuple[Tensor, Any, Tensor, Any]]:
     """Return the steps of `walk` under normally distributed currents of standard deviation `strength`."""
     like, steps = torch.zeros(1, dtype=torch.float64), []
-    with seeded(5), torch.no_grad():
+    with tiny.seeded(5), torch.no_grad():
         state = neuron.initial_state(batch, like)
         for _ in range(WALK):
-            current = strength * torch.randn(batch, neuron.currents * SIZE, dtype=torch.float64)
+            current = strength * torch.randn(batch, neuron.currents * tiny.SIZE, dtype=torch.float64)
             z, after = neuron(current, state)
             steps.append((current, state, z, after))
             state = after
@@ -84,7 +70,7 @@ def well_formed(component: Component) -> Observed:
     for state, z in [(steps[0][1], None), *((after, z) for _, _, z, after in steps)]:
         named = state._asdict()
         faults += [f"no field {field}" for field in ("v", "z") if field not in named]
-        faults += [f"{name} is {list(s.shape)}" for name, s in named.items() if s.shape != (BATCH, SIZE)]
+        faults += [f"{name} is {list(s.shape)}" for name, s in named.items() if s.shape != (tiny.BATCH, tiny.SIZE)]
         faults += [f"{name} is {s.dtype}" for name, s in named.items() if s.dtype != torch.float64]
         faults += [f"{name} is not finite" for name, s in named.items() if not s.isfinite().all()]
         if z is not None and "z" in named and not torch.equal(z, named["z"]):
@@ -109,8 +95,8 @@ def pure(component: Component) -> Observed:
         with torch.no_grad():
             _, first = neuron(current, state)
             _, second = neuron(current, state)
-        errors.append(error([*first, current, *state], [*second, *copies]))
-    return Observed(largest(errors))
+        errors.append(tiny.error([*first, current, *state], [*second, *copies]))
+    return Observed(tiny.largest(errors))
 
 
 def samples_apart(component: Component) -> Observed:
@@ -123,7 +109,7 @@ def samples_apart(component: Component) -> Observed:
         for current, state, _, after in walk(neuron, batch):
             with torch.no_grad():
                 _, apart = neuron(current[:part], type(state)(*(s[:part] for s in state)))
-            errors.append((f"{part} of {batch} samples", error([*apart], [s[:part] for s in after])))
+            errors.append((f"{part} of {batch} samples", tiny.error([*apart], [s[:part] for s in after])))
     return worst(errors, "no batch")
 
 
@@ -139,37 +125,37 @@ def elementwise(component: Component) -> Observed:
         raise DoesNotApplyError("it says that neurons depend on each other")
     errors = []
     for current, state, _, after in walk(neuron):
-        for j in range(SIZE):
+        for j in range(tiny.SIZE):
             moved, moved_state = current.clone(), type(state)(*(s.clone() for s in state))
             for part in (*moved.chunk(neuron.currents, 1), *moved_state):
                 part[:, j] += 0.5
             with torch.no_grad():
                 _, other = neuron(moved, moved_state)
-            others = [k for k in range(SIZE) if k != j]
-            errors.append(error([s[:, others] for s in other], [s[:, others] for s in after]))
-    return Observed(largest(errors))
+            others = [k for k in range(tiny.SIZE) if k != j]
+            errors.append(tiny.error([s[:, others] for s in other], [s[:, others] for s in after]))
+    return Observed(tiny.largest(errors))
 
 
 def shaped_is_flat(component: Component) -> Observed:
     """Return the error of a layer of shape (2, 3) against one of size 6, from the same random numbers."""
     layers, like, errors = [], torch.zeros(1, dtype=torch.float64), []
     for shape in (6, (2, 3)):
-        with seeded(3):
-            layers.append(build(component, shape).double())
+        with tiny.seeded(3):
+            layers.append(tiny.build(component, shape).double())
     states = []
     for layer in layers:
-        with seeded(5):
-            states.append(layer.initial_state(BATCH, like))
+        with tiny.seeded(5):
+            states.append(layer.initial_state(tiny.BATCH, like))
     generator = torch.Generator().manual_seed(5)
     for step in range(WALK):
         for name, flat, shaped in zip(states[0]._fields, *states, strict=True):
-            if shaped.shape != (BATCH, 2, 3):
+            if shaped.shape != (tiny.BATCH, 2, 3):
                 return Observed(math.inf, f"{name} is {list(shaped.shape)} after {step} steps")
-            errors.append((f"{name} after {step} steps", error([shaped.flatten(1)], [flat])))
-        current = 2 * torch.randn(BATCH, layers[0].currents * 6, dtype=torch.float64, generator=generator)
+            errors.append((f"{name} after {step} steps", tiny.error([shaped.flatten(1)], [flat])))
+        current = 2 * torch.randn(tiny.BATCH, layers[0].currents * 6, dtype=torch.float64, generator=generator)
         with torch.no_grad():
             states = [
-                layer(current.view(BATCH, -1, *layer.shape[1:]), state)[1]
+                layer(current.view(tiny.BATCH, -1, *layer.shape[1:]), state)[1]
                 for layer, state in zip(layers, states, strict=True)
             ]
     return worst(errors, "no step")
@@ -187,10 +173,10 @@ def partials_are_derivatives(component: Component) -> Observed:
             raise DoesNotApplyError("it gives none")
         fields = list(state._asdict())
         a, b = composed(claimed, fields), composed(automatic.partials(neuron, current, state, after), fields)
-        zero = current.new_zeros(BATCH, SIZE)
+        zero = current.new_zeros(tiny.BATCH, tiny.SIZE)
         for key in a.keys() | b.keys():
-            ours, theirs = (torch.as_tensor(side.get(key, zero)).expand(BATCH, SIZE) for side in (a, b))
-            errors.append((f"∂{key[0]}/∂{key[1]}", error([ours], [theirs])))
+            ours, theirs = (torch.as_tensor(side.get(key, zero)).expand(tiny.BATCH, tiny.SIZE) for side in (a, b))
+            errors.append((f"∂{key[0]}/∂{key[1]}", tiny.error([ours], [theirs])))
     return worst(errors, "no step")
 
 
@@ -215,8 +201,8 @@ def squeezed(factor: Derivative) -> Derivative:
 
 def strong_enough(network: Recurrent) -> Tensor:
     """Return the input sequence, doubled as often as the neurons need to spike, at most ten times."""
-    x = sequence()[0]
-    with seeded(11), torch.no_grad():
+    x = tiny.sequence()[0]
+    with tiny.seeded(11), torch.no_grad():
         state = network.initial_state(x.shape[1])
     for _ in range(10):
         with torch.no_grad():
@@ -233,18 +219,18 @@ def kernel_is_steps(component: Component) -> Observed:
     if kernel_of(neuron_of(component)) is None:
         raise DoesNotApplyError("it has none")
     errors = list[tuple[str, float]]()
-    for (readout, first), batch in zip(WINDOWS, (BATCH, *BATCHES), strict=True):
-        with sized(with_batch(batch)):
-            errors += kernel_errors(recurrent(component, readout=readout), first)
+    for (readout, first), batch in zip(WINDOWS, (tiny.BATCH, *BATCHES), strict=True):
+        with tiny.sized(tiny.with_batch(batch)):
+            errors += kernel_errors(tiny.recurrent(component, readout=readout), first)
     return worst(errors, "no step")
 
 
 def kernel_errors(network: Recurrent, first: int) -> Iterator[tuple[str, float]]:
     """Yield the errors of `kernel_is_steps` on a network, with a first window of so many steps."""
     x = strong_enough(network).requires_grad_()
-    with seeded(11):
+    with tiny.seeded(11):
         state = network.initial_state(x.shape[1])
-    state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
+    state = stepped(network, tiny.sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
     state = mapped(lambda s: s.detach().requires_grad_(), state)
     expected = stepped(network, x, state)
     by = [*(p for p in network.parameters() if p.requires_grad), x, *tensors(state)]
@@ -259,10 +245,10 @@ def one_step_is_step(component: Component) -> Observed:
     """Return the error of the neuron's own single steps, for readouts of spikes and of membranes."""
     errors = []
     for readout, batch in zip(("spikes", "membrane"), BATCHES[1:], strict=True):
-        with sized(with_batch(batch)):
-            network = recurrent(component, readout=readout)
+        with tiny.sized(tiny.with_batch(batch)):
+            network = tiny.recurrent(component, readout=readout)
             x = strong_enough(network)
-            with seeded(11):
+            with tiny.seeded(11):
                 error = one_step_error(network, x, network.initial_state(x.shape[1]))
         if error is None:
             raise DoesNotApplyError("it has none")
@@ -271,14 +257,15 @@ def one_step_is_step(component: Component) -> Observed:
 
 
 def smooth_gradient(component: Component) -> Observed:
-    return Observed(smooth_error(recurrent(component), *sequence(SMOOTH_STEPS), Classification(CLASSES)))
+    return Observed(smooth_error(tiny.recurrent(component), *tiny.sequence(SMOOTH_STEPS), Classification(tiny.CLASSES)))
 
 
 def learns(component: Component) -> Observed:
     """Count parameters of the neuron, and of its input synapses, without a gradient in BPTT."""
-    network = recurrent(component)
+    network = tiny.recurrent(component)
     names = [name for name, p in network.named_parameters() if p.requires_grad]
-    gradients = backprop(network, strong_enough(network), sequence()[1], Classification(CLASSES), "every")
+    x, target, task = strong_enough(network), tiny.sequence()[1], Classification(tiny.CLASSES)
+    gradients = tiny.backprop(network, x, target, task, "every")
     dead = [
         name
         for name, g in zip(names, gradients, strict=True)
@@ -291,10 +278,10 @@ def learns(component: Component) -> Observed:
 def diagonal_is_exact(component: Component) -> Observed:
     """Return the error of diagonal real-time recurrent learning against BPTT, of all parameters, for one layer without
     recurrent weights, where no neuron depends on another."""
-    network, rule = recurrent(component), DiagonalRTRL(loss_at="every")
+    network, rule = tiny.recurrent(component), DiagonalRTRL(loss_at="every")
     if not network.layers[0].neuron.elementwise:
         raise DoesNotApplyError("its neurons depend on each other")
-    task, x, target = Classification(CLASSES), strong_enough(network), sequence()[1]
+    task, x, target = Classification(tiny.CLASSES), strong_enough(network), tiny.sequence()[1]
     if reason := rule.supports(network, task, len(x)):
         raise DoesNotApplyError(reason)
     drawn = exactness(rule, network, x, target, task)
@@ -304,13 +291,14 @@ def diagonal_is_exact(component: Component) -> Observed:
 
 
 def exactness(rule: LearningRule, network: Recurrent, x: Tensor, target: Tensor, task: Task) -> float:
-    return error(learn(rule, network, (x, target), task).total(), backprop(network, x, target, task, "every"))
+    exact = tiny.backprop(network, x, target, task, "every")
+    return tiny.error(tiny.learn(rule, network, (x, target), task).total(), exact)
 
 
 def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
-    x, target = sequence()
-    loss = Classification(CLASSES).loss
-    return window_tensors(recurrent(component), x, lambda y: loss(cast(Tensor, y), target.repeat(len(x))), dtype)
+    x, target = tiny.sequence()
+    loss = Classification(tiny.CLASSES).loss
+    return window_tensors(tiny.recurrent(component), x, lambda y: loss(cast(Tensor, y), target.repeat(len(x))), dtype)
 
 
 def facts(component: Component) -> tuple[Fact, ...]:

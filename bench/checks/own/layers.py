@@ -9,18 +9,9 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.eligibility.traces import Traces
+from throughtime.checks import tiny
 from throughtime.checks.contract.gradient import trained
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.tiny import (
-    Gradients,
-    backprop,
-    build,
-    error,
-    every_structure,
-    learn,
-    sequence,
-    supporting,
-)
 from throughtime.checks.two_layers import HIDDEN, STEPS, TASK, layered, steps_with_signals, total
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import Component
@@ -28,7 +19,7 @@ from throughtime.registry import Component
 READOUTS: tuple[dict[str, Any], ...] = ({}, {"readout": "membrane", "readout_tau": 0.0})
 
 
-def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gradients:
+def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tiny.Gradients:
     """Return Σ_t L_l^t ē_l^t of each layer's W and R, [size, fan-in of both], with a trace per synapse and step."""
     readout = network.readouts[0]
     κ, sends = readout.neuron.decay or 0.0, ["z"] * (len(network.layers) - 1) + [readout.reads]
@@ -48,19 +39,19 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gra
 
 def through_layers(component: Component) -> Observed:
     """Return the error against the written-out equations on two layers, with spike and membrane readouts."""
-    x, target = sequence(STEPS)
+    x, target = tiny.sequence(STEPS)
     errors: list[tuple[str, float]] = []
     for options in READOUTS:
-        rule = build(component, loss_at="every")
+        rule = tiny.build(component, loss_at="every")
         # The second readout changes what is sent and its filter, which are the same for every neuron.
-        for name, network in layered(rule, lif_alone=bool(options) and not every_structure(), **options):
+        for name, network in layered(rule, lif_alone=bool(options) and not tiny.every_structure(), **options):
             expected = written_out(rule, network, x, target)
             errors += errors_by_layer(name, network, total(rule, network), expected)
     return worst(errors, "no neuron")
 
 
 def errors_by_layer(
-    name: str, network: Recurrent, total: Gradients, expected: Gradients
+    name: str, network: Recurrent, total: tiny.Gradients, expected: tiny.Gradients
 ) -> Iterator[tuple[str, float]]:
     """Yield the errors of W and R of each layer, infinite for a layer whose expected gradient is 0.
 
@@ -74,18 +65,17 @@ def errors_by_layer(
     for n, e in enumerate(expected):
         parts = [named[f"layers.{n}.{part}"] for part in ("inward.weight", "recurrent.weight", "inward.bias")]
         trace = torch.cat((*parts[:2], parts[2][:, None]), 1)[:, : e.shape[1]]
-        yield f"{name}, layer {n + 1}", error([trace], [e]) if float(e.abs().max()) > 0 else float("inf")
+        yield f"{name}, layer {n + 1}", tiny.error([trace], [e]) if float(e.abs().max()) > 0 else float("inf")
 
 
 def one_step_of_layers(component: Component) -> Observed:
     """Return the error against BPTT for one step of two layers, in which no credit crosses time."""
-    x, target = sequence(1)
-    x, errors, rule = 4 * x, [], build(component)
-    for name, network in supporting(rule, 1, hidden=HIDDEN):
+    x, target = tiny.sequence(1)
+    x, errors, rule = 4 * x, [], tiny.build(component)
+    for name, network in tiny.supporting(rule, 1, hidden=HIDDEN):
         if all(layer.neuron.elementwise for layer in network.layers):
-            errors.append(
-                (name, error(learn(rule, network, (x, target)).total(), backprop(network, x, target, TASK, "end")))
-            )
+            expected = tiny.backprop(network, x, target, TASK, "end")
+            errors.append((name, tiny.error(tiny.learn(rule, network, (x, target)).total(), expected)))
     return worst(errors, "no neuron")
 
 
