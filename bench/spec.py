@@ -58,7 +58,7 @@ Device = Literal["cpu", "cuda"]
 OptimiserName = Literal["adam", "adam_tensorflow", "adamw", "adamax", "sgd"]
 """`harness/optimisers.py` builds them."""
 ScheduleName = Literal["constant", "cosine", "linear", "multistep", "step"]
-"""`harness/schedules.py` builds them."""
+"""`harness/updater.py` builds them."""
 Rerun = Literal["none", "failed", "stale", "all"]
 """Records that `run` replaces."""
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import resources
 from typing import Literal
+
+from jinja2 import Environment, StrictUndefined
 
 from throughtime.comparing.compare import Comparison
 from throughtime.comparing.markdown import markdown
-from throughtime.comparing.page import html
+from throughtime.comparing.rows import Row
 from throughtime.comparing.text import text
+from throughtime.comparing.wording import (
+    NUMBERS,
+    Line,
+    by_metric,
+    headline,
+    line_of,
+    provenance,
+    remarks,
+    sections,
+    unchanged,
+)
 
 Form = Literal["text", "markdown", "json", "html"]
 
@@ -29,6 +43,35 @@ def as_json(comparison: Comparison) -> str:
             "rows": [asdict(row) for row in comparison.rows],
         }
     )
+
+
+def html(comparison: Comparison) -> str:
+    """Return one HTML file without outside resources, with the same sections as the Markdown, never shortened."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(
+        resources.files("throughtime.comparing").joinpath("page.html").read_text("utf-8")
+    )
+    same = unchanged(comparison)
+    return template.render(
+        headline=headline(comparison),
+        exit_code=comparison.exit_code,
+        columns=Line._fields,
+        numbers=NUMBERS,
+        sections={
+            title: [(_colour(row), line_of(row)._asdict()) for row in rows]
+            for title, rows in sections(comparison).items()
+        },
+        rerun=comparison.rerun(),
+        unchanged=len(same),
+        unchanged_by_metric=by_metric(same),
+        base=provenance(comparison.base),
+        new=provenance(comparison.new),
+        remarks=list(remarks(comparison)),
+    )
+
+
+def _colour(row: Row) -> str:
+    return row.severity or ("good" if row.verdict in ("better", "fixed") else "")
 
 
 FORMS: dict[Form, Callable[[Comparison], str]] = {"text": text, "markdown": markdown, "json": as_json, "html": html}

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, StepLR
 
 from throughtime.harness.clock import Clock
 from throughtime.harness.optimisers import build_optimiser
-from throughtime.harness.schedules import SCHEDULES
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.reductions import scale, sum_of_squares
-from throughtime.spec import Training
+from throughtime.registry import or_default
+from throughtime.spec import ScheduleName, Training
 
 
 class Updater:
@@ -71,3 +73,31 @@ def clip(gradients: Sequence[Tensor], largest: float) -> None:
     factors = (largest / (norm + 1e-6)).clamp_(max=1)
     for g in gradients:
         g.mul_(factors)
+
+
+def _cosine(optimiser: Optimizer, training: Training) -> LRScheduler:
+    return CosineAnnealingLR(optimiser, or_default(training.period, training.epochs))
+
+
+def _linear(optimiser: Optimizer, training: Training) -> LRScheduler:
+    return LinearLR(optimiser, start_factor=1.0, end_factor=0.0, total_iters=training.epochs)
+
+
+def _multistep(optimiser: Optimizer, training: Training) -> LRScheduler:
+    return MultiStepLR(optimiser, training.milestones, gamma=or_default(training.factor, 0.1))
+
+
+def _step(optimiser: Optimizer, training: Training) -> LRScheduler:
+    assert training.step_size is not None  # a suite without it is refused
+    return StepLR(optimiser, training.step_size, gamma=or_default(training.factor, 0.1))
+
+
+SCHEDULES: dict[ScheduleName, Callable[[Optimizer, Training], LRScheduler | None]] = {
+    "constant": lambda optimiser, training: None,
+    "cosine": _cosine,
+    "linear": _linear,
+    "multistep": _multistep,
+    "step": _step,
+}
+"""Constructors of the schedules of the learning rate by name; one step of a schedule is an epoch. `spec.ScheduleName`
+repeats the names, so that reading a suite does not import torch."""

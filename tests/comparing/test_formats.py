@@ -11,10 +11,9 @@ import pytest
 from tests.comparing.test_cells import record
 from tests.synthetic_records import HOSTILE, measure, run_spec
 from throughtime.comparing.compare import Comparison, compare_sides
-from throughtime.comparing.formats import FORMS, as_json
+from throughtime.comparing.formats import FORMS, as_json, html
 from throughtime.comparing.gates import Gates
 from throughtime.comparing.markdown import MOST_CHARACTERS, TAG, markdown
-from throughtime.comparing.page import html
 from throughtime.comparing.sides import Side
 
 GATES = """gates:

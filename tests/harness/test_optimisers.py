@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from throughtime.harness.optimisers import OPTIMISERS, build_optimiser, moved, stored
-from throughtime.harness.schedules import SCHEDULES
+from throughtime.harness.updater import SCHEDULES
 from throughtime.numerics.adam_tensorflow import TensorFlowAdam
 from throughtime.spec import OptimiserName, Training
 
