@@ -40,8 +40,8 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
         for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
     ),
     *(
-        ("ltc", dict(zip(LTC_OPTIONS, each, strict=True)))
-        for each in (  # each pair of values of two options at least once
+        ("ltc", dict(zip(LTC_OPTIONS, options, strict=True)))
+        for options in (  # each pair of values of two options at least once
             ("concatenated", "gated", "trained", True, "random"),
             ("concatenated", "off", "fixed", True, "zero"),
             ("concatenated", "unused", "trained", False, "zero"),
@@ -57,11 +57,11 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
 """Neurons, and options that change their equations or constants."""
 
 
-def network(neuron: str = "lif", of_neuron: dict[str, Any] | None = None, **options: Any) -> Recurrent:
+def network(neuron: str = "lif", neuron_options: dict[str, Any] | None = None, **options: Any) -> Recurrent:
     """A network in float64 whose neurons spike under `inputs`, the same weights at every call."""
     torch.manual_seed(1)
     options = {"hidden": [7], **options}
-    net = Recurrent(INPUTS, OUTPUTS, lambda size: NEURONS[neuron].factory(size, **(of_neuron or {})), **options)
+    net = Recurrent(INPUTS, OUTPUTS, lambda size: NEURONS[neuron].factory(size, **(neuron_options or {})), **options)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith("slope"):  # at 1 a factor and its square are the same
@@ -120,7 +120,9 @@ def shown(
         windows.append(net.unroll(part, state))
         state = windows[-1].state
     results = {"outputs": torch.cat([window.outputs for window in windows])}
-    results |= {f"spikes {l}": torch.cat(each) for l, each in enumerate(zip(*(w.spikes for w in windows), strict=True))}
+    results |= {
+        f"spikes {l}": torch.cat(parts) for l, parts in enumerate(zip(*(w.spikes for w in windows), strict=True))
+    }
     results |= named("last", state)
     generator = torch.Generator().manual_seed(4)
     sums = {
@@ -133,12 +135,12 @@ def shown(
     by = {}
     for name, E in (all_of_them if constant else sums | all_of_them).items():
         if E.requires_grad:
-            of_E = torch.autograd.grad(
+            leaf_gradients = torch.autograd.grad(
                 E, [*leaves.values()], retain_graph=True, allow_unused=True, materialize_grads=True
             )
         else:
-            of_E = map(torch.zeros_like, leaves.values())
-        by |= {f"{name} by {leaf}": gradient for leaf, gradient in zip(leaves, of_E, strict=True)}
+            leaf_gradients = map(torch.zeros_like, leaves.values())
+        by |= {f"{name} by {leaf}": gradient for leaf, gradient in zip(leaves, leaf_gradients, strict=True)}
     statistics = {name: buffer for name, buffer in net.named_buffers() if "running" in name}
     return {name: result.detach() for name, result in results.items()} | statistics | by
 

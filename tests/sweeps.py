@@ -91,7 +91,7 @@ def made_here(base: Path) -> list[Stored]:
 def counting(before: list[Stored], now: list[Stored]) -> list[str]:
     """Return the differences between two lists of records, apart from times and the like."""
     assert [s.record.label for s in before] == [s.record.label for s in now]
-    result = [d for one, other in zip(before, now, strict=True) for d in differences(one, other)]
+    result = [d for before_record, other in zip(before, now, strict=True) for d in differences(before_record, other)]
     return [f"{d.what}: {d.before} -> {d.now}" for d in result if d.counts]
 
 

@@ -45,8 +45,12 @@ def measure(value: float | None, unit: str, missing: str | None = None, samples:
 
 def costs(seconds: float | None, peak: float | None, why: str = ELSEWHERE) -> dict[str, Measure]:
     """Return the measures of the timing and memory passes; None: missing, with the reason."""
-    each = "second a sequence"
-    time = measure(None, each, why) if seconds is None else measure(seconds, each, samples=(seconds, 1.1 * seconds))
+    per_sequence = "second a sequence"
+    time = (
+        measure(None, per_sequence, why)
+        if seconds is None
+        else measure(seconds, per_sequence, samples=(seconds, 1.1 * seconds))
+    )
     return {
         "wall_time": time,
         "peak_process_bytes": measure(peak, "byte", None if peak is not None else why),
@@ -142,7 +146,7 @@ def grid_store(folder: Path) -> Store:
         for n, neuron in enumerate(("lif", "ltc", "lstm")):
             for dataset in ("digits", "adding"):
                 for replicate in range(3):
-                    _one(store, rule, neuron, dataset, replicate, 0.9 - 0.03 * r + 0.01 * n)
+                    _put_cell(store, rule, neuron, dataset, replicate, 0.9 - 0.03 * r + 0.01 * n)
     for rule, slope in (("bptt", 2**20), ("fptt", 0)):
         for steps in (50, 100, 200):
             spec = run_spec(f"{rule} ltc adding-{steps}", suite="memory", steps=steps, hidden=32, passes=["memory"])
@@ -150,7 +154,7 @@ def grid_store(folder: Path) -> Store:
     return store
 
 
-def _one(store: Store, rule: str, neuron: str, dataset: str, replicate: int, level: float) -> None:
+def _put_cell(store: Store, rule: str, neuron: str, dataset: str, replicate: int, level: float) -> None:
     cell = f"{rule} {neuron} {dataset}"
     spec = run_spec(cell, replicate, steps=28 if dataset == "digits" else 100)
     if cell == "tbptt lstm adding" or (cell == "fptt lif digits" and replicate):

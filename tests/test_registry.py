@@ -85,10 +85,10 @@ def test_one_name_twice_names_both_places_and_keeps_the_first(plugin):
     with pytest.raises(UsageError) as caught:
         load_plugin(second)
     assert caught.value.what == 'rules: the name "patience" is registered twice'
-    one, two = caught.value.hint.removeprefix("first at ").split(", again at ")
-    assert one.rpartition(":")[0] == str(first)
-    assert two.rpartition(":")[0] == str(second)
-    assert int(two.rpartition(":")[2]) == int(one.rpartition(":")[2]) + 2
+    kept, refused = caught.value.hint.removeprefix("first at ").split(", again at ")
+    assert kept.rpartition(":")[0] == str(first)
+    assert refused.rpartition(":")[0] == str(second)
+    assert int(refused.rpartition(":")[2]) == int(kept.rpartition(":")[2]) + 2
     assert NEURONS.names() == ["leaky"]
 
 

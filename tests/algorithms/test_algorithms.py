@@ -163,9 +163,11 @@ def test_fptt_tells_the_regulariser_against_the_loss():
 
     class Spy(tiny.Recorder):
         def __call__(self) -> None:
-            of_R = rule.regulariser.gradient()
-            norms["R"] += sum(float(g.square().sum()) for g in of_R)
-            norms["l"] += sum(float((p.grad - g).square().sum()) for p, g in zip(self.parameters, of_R, strict=True))
+            penalty_gradient = rule.regulariser.gradient()
+            norms["R"] += sum(float(g.square().sum()) for g in penalty_gradient)
+            norms["l"] += sum(
+                float((p.grad - g).square().sum()) for p, g in zip(self.parameters, penalty_gradient, strict=True)
+            )
             super().__call__()
 
     tiny.learn(rule, net, (x, target), update=Spy(net, rate=0.1))
@@ -490,12 +492,12 @@ class SimpleState(NamedTuple):
 def test_a_trained_first_state_has_its_gradient_or_is_declined():
     net = tiny.recurrent(Begins)
     exact = tiny.learn(BPTT(), net, tiny.sequence()).total()
-    at = [name for name, _ in net.named_parameters()].index("layers.0.neuron.first")
-    assert exact[at].abs().max() > 0
+    position = [name for name, _ in net.named_parameters()].index("layers.0.neuron.first")
+    assert exact[position].abs().max() > 0
     assert tiny.error(tiny.learn(CheckpointedBPTT(), net, tiny.sequence()).total(), exact) < 1e-12
     assert "first state" in RTRL().supports(net, TASK, tiny.STEPS)
     single, longer = (tiny.learn(TruncatedBPTT(window=K), net, tiny.sequence(1)).total() for K in (1, 2))
-    assert tiny.error(single, longer) == 0 and single[at].abs().max() > 0
+    assert tiny.error(single, longer) == 0 and single[position].abs().max() > 0
 
 
 class Fading(Recurrent):

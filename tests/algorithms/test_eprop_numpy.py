@@ -232,13 +232,13 @@ def errors(
     )
     assert len(result) == len(expected)
     names = [name for name, _ in net.named_parameters()]
-    of = {"loss": abs(float(torch.stack(losses).mean()) - loss) / abs(loss)}
+    largest = {"loss": abs(float(torch.stack(losses).mean()) - loss) / abs(loss)}
     for k, name in enumerate(names):
-        of[name] = max(
+        largest[name] = max(
             float(np.abs(a[k].numpy() - b[name]).max() / np.abs(b[name]).max())
             for a, b in zip(result, expected, strict=True)
         )
-    return of, seen
+    return largest, seen
 
 
 def assert_none(errors: dict[str, float]) -> None:

@@ -49,10 +49,10 @@ def test_both_ways_of_uoro_are_equal(neuron):
             self.one_layer = None
 
     with seeded(5):
-        one = learn(UORO(loss_at="every", draws=2), recurrent(neuron), sequence()).total()
+        closed_form = learn(UORO(loss_at="every", draws=2), recurrent(neuron), sequence()).total()
     with seeded(5):
         other = learn(Differentiated(loss_at="every", draws=2), recurrent(neuron), sequence()).total()
-    assert error(one, other) < 1e-12
+    assert error(closed_form, other) < 1e-12
 
 
 def test_a_readout_that_is_no_leaky_integrator_has_no_closed_form():

@@ -62,7 +62,7 @@ def test_fptt_without_its_regulariser_is_truncated_bptt_here_too():
     (task, target), (x, _) = task_and_target("values at steps"), sequence()
     a = learn(FPTT(form="none", parts=3), recurrent(LTC), (x, target), task, rate=0.1).gradients
     b = learn(TruncatedBPTT(window=4, weights="ramp"), recurrent(LTC), (x, target), task, rate=0.1).gradients
-    assert all(error(one, other) < 1e-14 for one, other in zip(a, b, strict=True))
+    assert all(error(left, other) < 1e-14 for left, other in zip(a, b, strict=True))
 
 
 def test_the_auxiliary_loss_wants_one_class_a_sequence():

@@ -37,43 +37,43 @@ class EndsAtBlocks(Filter):
 
 
 class CountsTheInputTwice(Filter):
-    def terms(self, p, of_trace, of_input, at):
-        yield from super().terms(p, of_trace + (0.0 if of_input is None else of_input), of_input, at)
+    def terms(self, p, trace_signal, input_signal, steps):
+        yield from super().terms(p, trace_signal + (0.0 if input_signal is None else input_signal), input_signal, steps)
 
 
-def sums(found: Filter, λ: float, choice: str, direct: bool) -> tuple[torch.Tensor, ...]:
+def sums(trace_filter: Filter, λ: float, choice: str, direct: bool) -> tuple[torch.Tensor, ...]:
     """Return Σ_t (δ^t â^t + d^t p^t) over three blocks, and the same of the bias: by the filter, and by the trace of
     each step."""
     generator = torch.Generator().manual_seed(3)
     drawn = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=generator)  # noqa: E731
-    of_weight, of_bias = torch.zeros(2, SIZE, 4, dtype=torch.float64), torch.zeros(2, SIZE, dtype=torch.float64)
-    â, one = torch.zeros(BATCH, 4, dtype=torch.float64), 0.0
+    weight_sum, bias_sum = torch.zeros(2, SIZE, 4, dtype=torch.float64), torch.zeros(2, SIZE, dtype=torch.float64)
+    â, bias_trace = torch.zeros(BATCH, 4, dtype=torch.float64), 0.0
     for steps in LENGTHS:
-        at, p = CHOICES[choice](steps), drawn(steps, BATCH, 4)
-        n = len(torch.arange(steps)[at])
+        chosen, p = CHOICES[choice](steps), drawn(steps, BATCH, 4)
+        n = len(torch.arange(steps)[chosen])
         δ, d = drawn(n, BATCH, SIZE), drawn(n, BATCH, SIZE) if direct else None
-        for term in found.terms({"x": p}, δ, d, at):
-            of_weight[0] += torch.einsum("tbj,tbi->ji", term.c, term.a["x"])
-            of_bias[0] += term.bias_input * term.c.sum((0, 1))
-        learnt = torch.arange(steps)[at].tolist()
+        for term in trace_filter.terms({"x": p}, δ, d, chosen):
+            weight_sum[0] += torch.einsum("tbj,tbi->ji", term.c, term.a["x"])
+            bias_sum[0] += term.bias_input * term.c.sum((0, 1))
+        learnt = torch.arange(steps)[chosen].tolist()
         for t in range(steps):
-            â, one = λ * â + p[t], λ * one + 1
+            â, bias_trace = λ * â + p[t], λ * bias_trace + 1
             for k in [learnt.index(t)] if t in learnt else []:
-                of_weight[1] += torch.einsum("bj,bi->ji", δ[k], â)
-                of_bias[1] += one * δ[k].sum(0)
+                weight_sum[1] += torch.einsum("bj,bi->ji", δ[k], â)
+                bias_sum[1] += bias_trace * δ[k].sum(0)
                 if d is not None:
-                    of_weight[1] += torch.einsum("bj,bi->ji", d[k], p[t])
-                    of_bias[1] += d[k].sum(0)
-    return of_weight[0], of_weight[1], of_bias[0], of_bias[1]
+                    weight_sum[1] += torch.einsum("bj,bi->ji", d[k], p[t])
+                    bias_sum[1] += d[k].sum(0)
+    return weight_sum[0], weight_sum[1], bias_sum[0], bias_sum[1]
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("λ", [0.0, 0.7])
 def test_sums_over_blocks_are_those_of_the_traces_of_each_step(λ, direct, choice):
-    result, expected, of_bias, expected_of_bias = sums(Filter(λ), λ, choice, direct)
+    result, expected, bias_sum, expected_of_bias = sums(Filter(λ), λ, choice, direct)
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(of_bias, expected_of_bias, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(bias_sum, expected_of_bias, rtol=1e-12, atol=1e-12)
     with without_compiled_loops():
         on_tensors, *_ = sums(Filter(λ), λ, choice, direct)
     torch.testing.assert_close(result, on_tensors, rtol=1e-12, atol=1e-12)

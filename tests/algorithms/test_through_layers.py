@@ -81,16 +81,16 @@ def test_ottt_filters_what_the_convolution_reads(image):
     network, x, target = image
     named = dict(zip(dict(network.named_parameters()), learn(OTTT(), network, (x, target)).total(), strict=True))
     W, b = torch.zeros_like(network.conv.weight), torch.zeros_like(network.conv.bias)
-    state, â, one = network.initial_state(BATCH), torch.zeros_like(x[0]), 0.0
+    state, â, bias_trace = network.initial_state(BATCH), torch.zeros_like(x[0]), 0.0
     for x_t in x:
-        â, one, before = α * â + x_t, α * one + 1, detached(state)
+        â, bias_trace, before = α * â + x_t, α * bias_trace + 1, detached(state)
         I = network.conv(x_t).detach().requires_grad_()
         z1, maps = network.maps(I, before.layers[0])
         _, cells = network.cells(network.up(z1) + network.skip(x_t) + network.R(before.layers[1].z), before.layers[1])
         state = RecurrentState((maps, cells), before.y, 0)
         (δI,) = torch.autograd.grad(TASK.loss(network.out.linear(cells.z), target) / STEPS, I)
         by_W, by_b = torch.autograd.grad(network.conv(â), [network.conv.weight, network.conv.bias], δI)
-        W, b = W + by_W, b + one * by_b
+        W, b = W + by_W, b + bias_trace * by_b
     assert error([named["conv.weight"], named["conv.bias"]], [W, b]) < 1e-6  # τ is a number of 32 bits
     assert float(W.abs().max()) > 0
 

@@ -63,16 +63,16 @@ def main() -> None:
                 x, y = 2 * torch.rand(T, BATCH, inputs), torch.randint(CLASSES, (BATCH,))
                 rounded = in_precision(copy.deepcopy(network), "bfloat16")
                 g, z = gradient(network, x, y)
-                of_rounded, its_z = gradient(rounded, x, y)
-                errors.append(difference(g, of_rounded))
-                cosines.append(float(F.cosine_similarity(g, of_rounded, 0)))
+                rounded_gradient, its_z = gradient(rounded, x, y)
+                errors.append(difference(g, rounded_gradient))
+                cosines.append(float(F.cosine_similarity(g, rounded_gradient, 0)))
                 others.append(float((z != its_z).float().mean()))
                 own.append(difference(g, gradient(copy.deepcopy(network).double(), x.double(), y)[0].float()))
             times: dict[Recurrent, list[float]] = {network: [], rounded: []}
             for _ in range(20):
-                for each, seconds in times.items():
+                for name, seconds in times.items():
                     start = time.perf_counter()
-                    gradient(each, x, y)
+                    gradient(name, x, y)
                     seconds.append(time.perf_counter() - start)
             ratio = median(times[rounded]) / median(times[network])
             print(

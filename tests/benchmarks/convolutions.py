@@ -33,16 +33,17 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     step, maps = passes(arguments.preset, arguments.batch)
-    of_step, of_maps = [], []
+    step_times, map_times = [], []
     for _ in range(arguments.repeats + 1):
-        of_step.append(seconds(step))
-        of_maps.append(seconds(maps))
-    one, other = statistics.median(of_step[1:]), statistics.median(of_maps[1:])
+        step_times.append(seconds(step))
+        map_times.append(seconds(maps))
+    step_time, other = statistics.median(step_times[1:]), statistics.median(map_times[1:])
     print(
-        f"{arguments.preset}, batch {arguments.batch}: step {one * 1e3:.1f} ms, maps alone {other * 1e3:.1f} ms, ",
+        f"{arguments.preset}, batch {arguments.batch}: step {step_time * 1e3:.1f} ms, "
+        f"maps alone {other * 1e3:.1f} ms, ",
         end="",
     )
-    print(f"ratio {one / other:.2f}, {arguments.repeats} repeats")
+    print(f"ratio {step_time / other:.2f}, {arguments.repeats} repeats")
 
 
 def passes(preset: str, batch: int) -> tuple[Callable[[], None], Callable[[], None]]:

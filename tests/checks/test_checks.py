@@ -66,7 +66,7 @@ class Twin(NamedTuple):
 def fact_of(kind: str, factory: Callable[..., Any], fact: str, name: str = "twin") -> CheckResult:
     """Test one fact on the component that a factory builds."""
     component = Component(kind, name, factory, "tests", Display(name))
-    (chosen,) = [each for each in FACTS[kind](component) if each.name == fact]
+    (chosen,) = [candidate for candidate in FACTS[kind](component) if candidate.name == fact]
     return evaluate(chosen, component)
 
 
@@ -116,7 +116,7 @@ def few_facts(monkeypatch: pytest.MonkeyPatch, kind: str, *parts: str) -> None:
 ANY = Component("rules", "any", BPTT, "tests", Display("any"))
 
 
-def of(find: Callable[[Component], Observed]) -> CheckResult:
+def evaluated(find: Callable[[Component], Observed]) -> CheckResult:
     return evaluate(Fact("it is so", 0.5, find), ANY)
 
 
@@ -129,25 +129,27 @@ def raising(error: Exception) -> Callable[[Component], Observed]:
 
 @pytest.mark.parametrize("value, verdict", [(0.5, "holds"), (0, "holds"), (0.51, "fails")])
 def test_a_fact_holds_up_to_its_bound(value, verdict):
-    assert of(lambda _: Observed(value, "why")) == CheckResult("rules", "any", "it is so", value, 0.5, verdict, "why")
+    assert evaluated(lambda _: Observed(value, "why")) == CheckResult(
+        "rules", "any", "it is so", value, 0.5, verdict, "why"
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_fails_and_is_null_in_json(value):
-    result = of(lambda _: Observed(value))
+    result = evaluated(lambda _: Observed(value))
     assert (result.verdict, result.note) == ("fails", f"the value found is {value}")
     assert json.loads(json.dumps(result.row(), allow_nan=False))["value"] is None
     assert result.shown()["found"] == str(value)
 
 
 def test_an_exception_fails_in_one_line():
-    result = of(raising(ValueError("a weight fell off\nand rolled away")))
+    result = evaluated(raising(ValueError("a weight fell off\nand rolled away")))
     assert (result.verdict, result.value, result.note) == ("fails", None, "ValueError: a weight fell off")
     assert result.shown()["found"] == "—"
 
 
 def test_what_does_not_apply_says_why():
-    result = of(raising(DoesNotApplyError("it has none")))
+    result = evaluated(raising(DoesNotApplyError("it has none")))
     assert (result.verdict, result.note) == ("does not apply", "it has none")
 
 
@@ -163,10 +165,14 @@ def test_neurons_to_which_a_fact_does_not_apply_are_left_out(monkeypatch):
         return find
 
     for name, expected in (("LIF", (3.0, "lif")), ("RNN", (3.0, "rnn")), ("LSTM", (None, "it has none"))):
-        of_rules = of(on_each_neuron(only(name)))
-        find = partial(lambda of_one, net: of_one(None, net.network), only(name))
-        of_networks = of(lambda _, find=find: over_nets(find, NETWORKS["recurrent"]))
-        assert (of_rules.value, of_rules.note.partition(",")[0]) == (of_networks.value, of_networks.note) == expected
+        over_rules = evaluated(on_each_neuron(only(name)))
+        find = partial(lambda judge, net: judge(None, net.network), only(name))
+        over_networks = evaluated(lambda _, find=find: over_nets(find, NETWORKS["recurrent"]))
+        assert (
+            (over_rules.value, over_rules.note.partition(",")[0])
+            == (over_networks.value, over_networks.note)
+            == expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -408,8 +414,8 @@ def test_a_sound_neuron(neuron, unapplied, monkeypatch):
     register("neurons", neuron)
     result = told("mine")
     # A layer of neurons that says nothing of `elementwise` is taken for one that mixes.
-    of_mixing = {"neurons do not mix, as declared"} if "neurons" in unapplied else set()
-    expected = (unapplied - {"neurons"}) | of_mixing
+    mixing_facts = {"neurons do not mix, as declared"} if "neurons" in unapplied else set()
+    expected = (unapplied - {"neurons"}) | mixing_facts
     assert {fact for fact, (verdict, _) in result.items() if verdict == "does not apply"} == expected
     assert {verdict for verdict, _ in result.values()} == {"holds", *["does not apply"][: len(expected)]}
     few_neurons(monkeypatch, "lif", "mine")  # and no rule or network is blamed for it
@@ -470,8 +476,8 @@ class OwnTask(Delay):
     task = Task()
 
     def batches(self, split, batch, generator=None):
-        for each in super().batches(split, batch, generator):
-            yield Batch(each.x, (each.target > 0.5).repeat(1, 3))
+        for sample in super().batches(split, batch, generator):
+            yield Batch(sample.x, (sample.target > 0.5).repeat(1, 3))
 
 
 @pytest.mark.parametrize("dataset, holds", [(Delay, 10), (OwnTask, 9)])
@@ -574,7 +580,7 @@ def test_every_kind_that_has_a_name_is_checked():
 
 def test_progress_counts_the_facts_of_a_component():
     told = []
-    findings = list(check(["rnn"], only="step", tell=lambda component, *of: told.append((component.name, *of))))
+    findings = list(check(["rnn"], only="step", tell=lambda component, *counts: told.append((component.name, *counts))))
     assert findings and told == [("rnn", done, len(findings)) for done in range(len(findings))]
 
 

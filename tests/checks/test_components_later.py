@@ -85,10 +85,10 @@ class CutsAfter50Steps(Net):
         if len(x) <= 50:
             return super().unroll(x, state)
         with torch.no_grad():
-            one = super().unroll(x[:50], state)
-        other = super().unroll(x[50:], one.state)
-        spikes = tuple(torch.cat(both) for both in zip(one.spikes, other.spikes, strict=True))
-        return other._replace(outputs=torch.cat((one.outputs, other.outputs)), spikes=spikes)
+            window = super().unroll(x[:50], state)
+        other = super().unroll(x[50:], window.state)
+        spikes = tuple(torch.cat(both) for both in zip(window.spikes, other.spikes, strict=True))
+        return other._replace(outputs=torch.cat((window.outputs, other.outputs)), spikes=spikes)
 
 
 class CountsHalfSpikes(Net):
@@ -197,7 +197,7 @@ TWINS = [
 ]
 
 
-@pytest.mark.parametrize("kind, twin", TWINS, ids=lambda each: title(each) if isinstance(each, Twin) else each)
+@pytest.mark.parametrize("kind, twin", TWINS, ids=lambda value: title(value) if isinstance(value, Twin) else value)
 def test_the_fact_finds_the_fault(kind, twin, monkeypatch):
     if kind == "networks" and twin.broken is IgnoresEval:
         assert fact_of(kind, twin.broken, twin.fact).value == float("inf")
@@ -214,7 +214,7 @@ def test_the_fact_finds_the_fault(kind, twin, monkeypatch):
 )
 def test_every_fact_has_a_twin(kind, sound, twins, others):
     """Here or in the file of its kind; the others are in tests of their own below."""
-    result = {twin.fact for twin in twins} | {twin.fact for of_kind, twin in TWINS if of_kind == kind}
+    result = {twin.fact for twin in twins} | {twin.fact for twin_kind, twin in TWINS if twin_kind == kind}
     assert names_of_facts(kind, sound) == result | others
 
 
@@ -267,6 +267,6 @@ def test_a_dataset_that_depends_on_the_process(tmp_path):
     load_plugin(path)
     verdicts = []
     for name in ("of_this_process", "of_any_process"):
-        (fact,) = [each for each in FACTS["datasets"](DATASETS[name]) if each.name.startswith("another process")]
+        (fact,) = [value for value in FACTS["datasets"](DATASETS[name]) if value.name.startswith("another process")]
         verdicts.append(evaluate(fact, DATASETS[name]).verdict)
     assert verdicts == ["fails", "holds"]

@@ -34,8 +34,8 @@ class Toy(ArrayDataset):
         return batch
 
     def batches(self, split, batch, generator=None):
-        for each in super().batches(split, batch, generator):
-            yield self.changed(split, each)
+        for sample in super().batches(split, batch, generator):
+            yield self.changed(split, sample)
 
 
 class Numbers(Toy):
@@ -105,7 +105,7 @@ class AllAtOnce(Toy):
 
 class DropsTheLastBatch(Toy):
     def batches(self, split, batch, generator=None):
-        return (each for each in super().batches(split, batch, generator) if each.x.shape[1] == batch)
+        return (sample for sample in super().batches(split, batch, generator) if sample.x.shape[1] == batch)
 
 
 class SaysMore(Toy):
@@ -216,17 +216,17 @@ class HeldOutGoesOn(SmallAdding):
     looks = 0
 
     def batches(self, split, batch, generator=None):
-        for each in super().batches(split, batch, generator):
+        for sample in super().batches(split, batch, generator):
             self.looks += split == "test"
-            yield Batch(each.x + 1e-3 * self.looks, each.target)
+            yield Batch(sample.x + 1e-3 * self.looks, sample.target)
 
 
 class HeldOutTargetsGoOn(SmallAdding):
     """A generator changes the targets of the validation split alone."""
 
     def batches(self, split, batch, generator=None):
-        for each in super().batches(split, batch, generator):
-            yield Batch(each.x, each.target + (split == "validation" and generator is not None))
+        for sample in super().batches(split, batch, generator):
+            yield Batch(sample.x, sample.target + (split == "validation" and generator is not None))
 
 
 class HeldOutByBatch(SmallAdding):

@@ -82,15 +82,19 @@ def test_the_gradient_is_the_mean_of_the_draws(rule):
         return learn(made, network, (x, target)).total()
 
     mean = total(2, both)
-    each = []
+    gradients = []
     for r in range(2):
         left = iter(drawn)
-        each.append(total(1, lambda *shape, r=r, left=left: of_draw(next(left), r, shape)))
-    assert error(each[0], each[1]) > 0.1
-    assert error(mean, [(a + b) / 2 for a, b in zip(*each, strict=True)]) < 1e-12
+        gradients.append(total(1, lambda *shape, r=r, left=left: draw_of(next(left), r, shape)))
+    assert error(gradients[0], gradients[1]) > 0.1
+    assert error(mean, [(a + b) / 2 for a, b in zip(*gradients, strict=True)]) < 1e-12
 
 
-def of_draw(signs: torch.Tensor, r: int, shape: tuple[int, ...]) -> torch.Tensor:
+def draw_of(signs: torch.Tensor, r: int, shape: tuple[int, ...]) -> torch.Tensor:
     """Return the signs of one draw of two, in the shape of a single one."""
-    dimension = next(d for d, (of_two, of_one) in enumerate(zip(signs.shape, shape, strict=True)) if of_two != of_one)
+    dimension = next(
+        d
+        for d, (both_draws, single_draw) in enumerate(zip(signs.shape, shape, strict=True))
+        if both_draws != single_draw
+    )
     return signs.narrow(dimension, r, 1)

@@ -122,7 +122,7 @@ def test_verify_counts_sequences_that_are_in_two_splits(data, tmp_path):
     with np.load(tmp_path / "train.npz") as train, np.load(tmp_path / "test.npz") as test:
         arrays = {key: np.concatenate((train[key][:3], test[key][3:])) for key in ("x", "y", "length")}
     np.savez(tmp_path / "test.npz", **arrays)
-    np.savez(tmp_path / "validation.npz", **{key: each[4:] for key, each in arrays.items()})
+    np.savez(tmp_path / "validation.npz", **{key: array[4:] for key, array in arrays.items()})
     code, out, _ = data(*own)
     assert code == 1
     assert [row["verdict"] for row in json.loads(out)][:3] == [

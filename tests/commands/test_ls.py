@@ -117,9 +117,9 @@ def test_a_rule_without_claims_is_listed_all_the_same(capsys, tmp_path):
 @pytest.mark.parametrize("kind", ["neurons", "networks", "datasets", "suites"])
 def test_other_kinds_are_listed_with_their_origin(kind, capsys):
     assert main(["ls", kind, "--json"]) == 0
-    of_networks = ("parameters",) if kind == "networks" else ()
+    network_keys = ("parameters",) if kind == "networks" else ()
     rows = json.loads(capsys.readouterr().out)
-    assert {tuple(row) for row in rows} == {("kind", "name", "summary", "origin", *of_networks)}
+    assert {tuple(row) for row in rows} == {("kind", "name", "summary", "origin", *network_keys)}
 
 
 @pytest.mark.parametrize("name", ["rules", "datasets"])

@@ -21,8 +21,8 @@ def changed(spec: RunSpec, kind: str, label: str | None = None, **options) -> Ru
     return spec.model_copy(update={kind: component.model_copy(update=update)})
 
 
-def pair(one: RunSpec, other: RunSpec):
-    (result,), lost, new = matched(cells_of([record(one)]), cells_of([record(other)]))
+def pair(base: RunSpec, other: RunSpec):
+    (result,), lost, new = matched(cells_of([record(base)]), cells_of([record(other)]))
     assert not lost and not new
     return result
 
@@ -87,9 +87,9 @@ def test_replicates_are_one_cell_and_failed_ones_have_no_values():
 
 def test_changed_versions_are_named():
     spec = run_spec("fptt lif digits")
-    one = record(spec, code={"rule": "aaa", "harness": "h", "commit": "1"}, versions={"torch": "2.4"})
+    base = record(spec, code={"rule": "aaa", "harness": "h", "commit": "1"}, versions={"torch": "2.4"})
     other = record(spec, code={"rule": "bbb", "harness": "h", "commit": "2"}, versions={"torch": "2.5"})
-    (result,), _, _ = matched(cells_of([one]), cells_of([other]))
+    (result,), _, _ = matched(cells_of([base]), cells_of([other]))
     assert result.changed() == {"rule fptt": ("aaa", "bbb"), "torch": ("2.4", "2.5")}
 
 

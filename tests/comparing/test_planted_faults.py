@@ -80,7 +80,7 @@ def gates(tmp_path_factory) -> Path:
     return path
 
 
-def found(comparison: Comparison) -> dict[str, set[str]]:
+def faults_by_cell(comparison: Comparison) -> dict[str, set[str]]:
     """Cells that fail, by verdict."""
     rows = [row for row in comparison.rows if row.severity == "fail"]
     return {row.verdict: {other.label for other in rows if other.verdict == row.verdict} for row in rows}
@@ -101,38 +101,42 @@ def test_faults_of_a_rule_or_neuron_are_found_in_its_cells_alone(baseline, gates
     results = ran(tmp_path, FAULTS / "wrong_sign.py", FAULTS / "kept_graph.py", neuron=wider)
     comparison = compare_results(baseline, results, gates)
     faulty = {"fptt lif digits", "eprop lif digits", "bptt alpha_synapse digits"}
-    assert found(comparison)["worse"] == faulty == set().union(*found(comparison).values())
+    assert faults_by_cell(comparison)["worse"] == faulty == set().union(*faults_by_cell(comparison).values())
     assert all("loss" in metrics(comparison, label) for label in faulty - {"eprop lif digits"})
-    of_eprop = metrics(comparison, "eprop lif digits")
-    assert "peak_live_bytes" in of_eprop and all(metric.startswith("peak_live_bytes") for metric in of_eprop)
+    eprop_metrics = metrics(comparison, "eprop lif digits")
+    assert "peak_live_bytes" in eprop_metrics and all(metric.startswith("peak_live_bytes") for metric in eprop_metrics)
     assert "neuron alpha_synapse" in comparison.changed and comparison.exit_code == 1
 
 
 def test_a_lost_epoch(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, FAULTS / "lost_epoch.py"), gates)
-    assert found(comparison) == {"worse": CELLS} and all("loss" in metrics(comparison, label) for label in CELLS)
+    assert faults_by_cell(comparison) == {"worse": CELLS} and all(
+        "loss" in metrics(comparison, label) for label in CELLS
+    )
 
 
 def test_a_seed_that_changed_in_the_code(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, FAULTS / "changed_seed.py"), gates)
-    assert found(comparison)["worse"] == CELLS and comparison.exit_code == 1
+    assert faults_by_cell(comparison)["worse"] == CELLS and comparison.exit_code == 1
 
 
 def test_a_seed_that_changed_in_the_suite(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, seed=1), gates)
-    assert found(comparison) == {} and comparison.exit_code == 2
+    assert faults_by_cell(comparison) == {} and comparison.exit_code == 2
     rows = [row for row in comparison.rows if row.verdict == "not comparable" and row.gate]
     assert {row.label for row in rows} == CELLS and {row.reason for row in rows} == {"seed: 0 → 1"}
 
 
 def test_a_dropped_last_batch(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, FAULTS / "dropped_batch.py"), gates)
-    assert found(comparison) == {"worse": CELLS} and all("loss" in metrics(comparison, label) for label in CELLS)
+    assert faults_by_cell(comparison) == {"worse": CELLS} and all(
+        "loss" in metrics(comparison, label) for label in CELLS
+    )
 
 
 def test_a_rule_that_now_fails(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, FAULTS / "failing_rule.py"), gates)
-    assert found(comparison) == {"newly failing": {"fptt lif digits"}} and comparison.exit_code == 1
+    assert faults_by_cell(comparison) == {"newly failing": {"fptt lif digits"}} and comparison.exit_code == 1
     assert "no gradient today" in comparison.rows[0].reason
 
 
@@ -154,5 +158,5 @@ def test_a_clean_rerun_of_another_day_from_the_command_line_is_no_fault(baseline
 
 
 def is_clean(comparison: Comparison) -> None:
-    assert found(comparison) == {} and comparison.exit_code == 0
+    assert faults_by_cell(comparison) == {} and comparison.exit_code == 0
     assert set(comparison.counts) == {"same"} and comparison.changed == {}

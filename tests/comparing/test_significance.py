@@ -112,7 +112,7 @@ def false_alarms(m: int, n: int, repeats: int, correct=holm) -> float:
     alarms = 0
     for _ in range(repeats):
         base, new = random.normal(0.9, 0.01, (2, m, n)).tolist()
-        p = correct([permutation_p(one, other) for one, other in zip(base, new, strict=True)])
+        p = correct([permutation_p(before, other) for before, other in zip(base, new, strict=True)])
         alarms += any(a <= α and sum(b) > sum(c) for a, b, c in zip(p, base, new, strict=True))
     return alarms / repeats
 

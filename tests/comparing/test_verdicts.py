@@ -163,11 +163,11 @@ def test_other_options_are_not_comparable(judged):
 
 def test_times_need_one_machine(judged):
     gate = "{metric: wall_time, compare: tolerance, better: lower, fail: 50 %, why: x}"
-    here = {"processor": "A", "cores": 2, "memory_bytes": 1, "system": "L", "threads": 1}
-    for new, verdict in ((here, "worse"), ({**here, "processor": "B"}, "not comparable")):
-        sides = [runs("wall_time", seconds, machine=machine) for seconds, machine in ((1.0, here), (2.0, new))]
+    computer = {"processor": "A", "cores": 2, "memory_bytes": 1, "system": "L", "threads": 1}
+    for new, verdict in ((computer, "worse"), ({**computer, "processor": "B"}, "not comparable")):
+        sides = [runs("wall_time", seconds, machine=machine) for seconds, machine in ((1.0, computer), (2.0, new))]
         assert verdicts(judged(*sides, gate), "wall_time")[0][0] == verdict
-        sides = [runs("loss", 1.0, machine=machine) for machine in (here, new)]
+        sides = [runs("loss", 1.0, machine=machine) for machine in (computer, new)]
         assert verdicts(judged(*sides, LOSS), "loss") == [("same", "")], "results compare anywhere"
     strict = LOSS.replace("fail", "same: [torch], fail")
     sides = [runs("loss", 1.0, versions={"torch": version}) for version in ("2.4", "2.5")]

@@ -133,18 +133,18 @@ def test_a_comment_without_the_tag_is_not_posted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "found, call",
+    "comments, call",
     [
         ("17\n18\n", "api --method PATCH repos/a/b/issues/comments/17 --field body=@gate.md"),
         ("", "api --method POST repos/a/b/issues/5/comments --field body=@gate.md"),
     ],
 )
-def test_a_comment_is_found_by_its_tag_and_replaced(tmp_path, found, call):
+def test_a_comment_is_found_by_its_tag_and_replaced(tmp_path, comments, call):
     (tmp_path / "gate.md").write_text(f"{TAG}\n\nregressed\n")
     gh, calls = tmp_path / "gh", tmp_path / "calls"
     gh.write_text(GH)
     gh.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls), "BODY": "gate.md", "FOUND": found}
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls), "BODY": "gate.md", "FOUND": comments}
     command = [str(ROOT / ".ci/comment"), "gate.md", "a/b", "5"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     first, second = calls.read_text().splitlines()

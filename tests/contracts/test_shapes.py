@@ -17,14 +17,14 @@ PYTHON_FACE = {"bench/face/api.py: run"}
 def too_many(path: str, source: str) -> Iterator[str]:
     """Yield the functions of a file with more arguments than allowed."""
     tree = ast.parse(source)
-    of_components = {id(part) for node in ast.walk(tree) if _registers(node) for part in (node, *_constructors(node))}
+    component_nodes = {id(part) for node in ast.walk(tree) if _registers(node) for part in (node, *_constructors(node))}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef) or id(node) in of_components:
+        if not isinstance(node, ast.FunctionDef) or id(node) in component_nodes:
             continue
         is_command = path.startswith("bench/commands/") and not node.name.startswith("_")
         a = node.args
         given = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
-        given = [one for one in given if one.arg not in ("self", "cls", "ctx")]
+        given = [argument for argument in given if argument.arg not in ("self", "cls", "ctx")]
         if len(given) > ARGUMENTS and not is_command and f"{path}: {node.name}" not in PYTHON_FACE:
             yield f"{path}: {node.name}"
 

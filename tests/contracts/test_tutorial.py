@@ -17,11 +17,15 @@ CHECKOUT = Path(__file__).parents[2]
 def addresses(checkout: Path) -> set[str]:
     """Return OWNER/NAME of the repository on GitHub as each file that knows it has it; empty where it has none."""
     cells = json.loads((checkout / "docs/tutorial.ipynb").read_text("utf-8"))["cells"]
-    (of_notebook,) = re.findall(r'REPOSITORY = "(.*?)"', "".join("".join(cell["source"]) for cell in cells))
-    of_citation = yaml.safe_load((checkout / "CITATION.cff").read_text("utf-8")).get("repository-code", "")
-    of_project = re.findall(r'^Repository = "(.*)"', (checkout / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    elsewhere = {address.removeprefix("https://github.com/") for address in (of_citation, *(of_project or [""]))}
-    return {of_notebook, *elsewhere}
+    (notebook_address,) = re.findall(r'REPOSITORY = "(.*?)"', "".join("".join(cell["source"]) for cell in cells))
+    citation_address = yaml.safe_load((checkout / "CITATION.cff").read_text("utf-8")).get("repository-code", "")
+    project_addresses = re.findall(
+        r'^Repository = "(.*)"', (checkout / "pyproject.toml").read_text("utf-8"), re.MULTILINE
+    )
+    elsewhere = {
+        address.removeprefix("https://github.com/") for address in (citation_address, *(project_addresses or [""]))
+    }
+    return {notebook_address, *elsewhere}
 
 
 def test_all_files_have_the_same_address_of_the_repository(tmp_path):
@@ -48,7 +52,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_then_the_section_of_the_readme
     (tmp_path / "script.py").write_text("\n\n".join(parts), encoding="utf-8")
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
-    of_notebook, of_readme = done.stdout.split("README\n")
-    assert "test split" in of_notebook and re.search(r"loss 0\.\d\d before, 0\.\d\d after", of_notebook)
+    notebook_output, readme_output = done.stdout.split("README\n")
+    assert "test split" in notebook_output and re.search(r"loss 0\.\d\d before, 0\.\d\d after", notebook_output)
     assert (tmp_path / "figures" / "tutorial-tiny-curves.svg").exists()
-    assert "bptt lif digits #0" in of_readme and float(of_readme.split()[-1]) > 0
+    assert "bptt lif digits #0" in readme_output and float(readme_output.split()[-1]) > 0

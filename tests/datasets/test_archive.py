@@ -18,24 +18,24 @@ PATTERN = "Train/*/*.bin"
 
 def zipped(path, content=CONTENT, prefix=""):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
-        for name, each in content.items():
-            out.writestr(prefix + name, each)
+        for name, data in content.items():
+            out.writestr(prefix + name, data)
     return path
 
 
 def tarred(path, content=CONTENT, prefix=""):
     with tarfile.open(path, "w:gz") as out:
-        for name, each in content.items():
+        for name, data in content.items():
             member = tarfile.TarInfo(prefix + name)
-            member.size = len(each)
-            out.addfile(member, io.BytesIO(each))
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
     return path
 
 
 def folder(path, content=CONTENT, prefix=""):
-    for name, each in content.items():
+    for name, data in content.items():
         (path / (prefix + name)).parent.mkdir(parents=True, exist_ok=True)
-        (path / (prefix + name)).write_bytes(each)
+        (path / (prefix + name)).write_bytes(data)
     return path
 
 

@@ -188,9 +188,12 @@ def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
             else set()
         )
         keyed = {*dataset.parameters(), *OUTSIDE, *shown_when_used}
-        of_files = {"npz": ["path"], "ts": ["path"], "torch": ["train", "test"]}.get(component.name)
-        if of_files:
-            keyed |= {*component.factory(**dict.fromkeys(of_files, "x"), label_at="end").parameters(), *of_files}
+        file_options = {"npz": ["path"], "ts": ["path"], "torch": ["train", "test"]}.get(component.name)
+        if file_options:
+            keyed |= {
+                *component.factory(**dict.fromkeys(file_options, "x"), label_at="end").parameters(),
+                *file_options,
+            }
             keyed |= {"validation"} if component.name == "torch" else set()
         if missing := {*component.options.model_fields} - keyed:
             left_out[component.name] = missing

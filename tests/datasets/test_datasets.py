@@ -265,9 +265,9 @@ def test_stratified_order_keeps_shares_in_every_stretch():
 
 def test_stratified_order_is_random_within_and_between_classes():
     labels = np.tile(np.arange(10), 20)
-    one, same, other = (stratified_order(labels, seed) for seed in (1, 1, 2))
-    assert np.array_equal(one, same) and not np.array_equal(one, other)
-    assert labels[one][:10].tolist() != labels[one][10:20].tolist()
+    first, same, other = (stratified_order(labels, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, same) and not np.array_equal(first, other)
+    assert labels[first][:10].tolist() != labels[first][10:20].tolist()
 
 
 # --- digits

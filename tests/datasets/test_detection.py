@@ -102,8 +102,8 @@ def test_label_smoothing_by_hand():
 
 
 def test_the_loss_is_divided_by_the_positives_of_all_images():
-    one, none = [like_anchor(4)], []
-    loss = detection_loss(grids(3, 1), target(one, one, none), 1)
+    boxes, none = [like_anchor(4)], []
+    loss = detection_loss(grids(3, 1), target(boxes, boxes, none), 1)
     assert float(loss) == pytest.approx((3 * 15 + 2) * math.log(2) / 2, rel=1e-6)
     assert float(detection_loss(grids(1, 1), target(none), 1)) == pytest.approx(15 * math.log(2), rel=1e-6)
 
@@ -116,7 +116,7 @@ def test_difficult_boxes_are_not_trained():
 @pytest.mark.parametrize("anchor, grids_with_it", [(0, []), (1, ["fine"]), (3, ["coarse", "fine"]), (5, ["coarse"])])
 def test_a_box_belongs_to_its_anchor_in_each_grid_that_has_it(anchor, grids_with_it):
     box = target([like_anchor(anchor, x=0.9, y=0.3)])
-    result = {name: assigned(box, of, torch.Size([4, 4])) for name, of in GRIDS.items()}
+    result = {name: assigned(box, anchors, torch.Size([4, 4])) for name, anchors in GRIDS.items()}
     assert [name for name in GRIDS if len(result[name].image)] == grids_with_it
     for name in grids_with_it:  # row 1 and column 3 of 4
         assert result[name].prediction.tolist() == [GRIDS[name].index(anchor) * 16 + 1 * 4 + 3]
@@ -137,15 +137,15 @@ def test_gradient_by_differences():
     def aspect(outputs):
         """α and 2 − w h times v of each positive prediction, over the number of these."""
         terms = []
-        for name, of in GRIDS.items():
-            mine = assigned(boxes, of, outputs[name].shape[2:])
-            result, true = predictions(outputs[name], of).place[mine.image, mine.prediction], mine.box[:, 1:5]
+        for name, anchors in GRIDS.items():
+            mine = assigned(boxes, anchors, outputs[name].shape[2:])
+            result, true = predictions(outputs[name], anchors).place[mine.image, mine.prediction], mine.box[:, 1:5]
             v = 4 / math.pi**2 * ((true[:, 2] / true[:, 3]).atan() - (result[:, 2] / result[:, 3]).atan()) ** 2
             a, b = corners(result), corners(true)
             both = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(0).prod(1)
             iou = both / (result[:, 2:].prod(1) + true[:, 2:].prod(1) - both)
             terms.append((v / (1 - iou + v), v * (2 - true[:, 2:].prod(1))))
-        α, v = (torch.cat(each) for each in zip(*terms, strict=True))
+        α, v = (torch.cat(parts) for parts in zip(*terms, strict=True))
         return α, v / len(v)
 
     fixed, _ = aspect(outputs)

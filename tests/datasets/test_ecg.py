@@ -123,6 +123,6 @@ def test_real_qtdb(real_source):  # noqa: F811
     assert (target[:618] == -1).float().mean() == pytest.approx(0.0818, abs=1e-4)
     assert (target[618:] == -1).float().mean() == pytest.approx(0.1039, abs=1e-4)
     assert torch.equal(authors.arrays.target, target.clamp(min=0))
-    for each in (dataset, authors):
-        test = each.arrays.target[each.arrays.splits["test"]].long()
-        assert each.task.metric.chance == pytest.approx(float((test == 5).sum() / (test >= 0).sum()), abs=1e-3)
+    for variant in (dataset, authors):
+        test = variant.arrays.target[variant.arrays.splits["test"]].long()
+        assert variant.task.metric.chance == pytest.approx(float((test == 5).sum() / (test >= 0).sum()), abs=1e-3)

@@ -138,7 +138,7 @@ def test_frames_come_out_as_they_go_in(name, values):
     kind, _, make, _ = KINDS[name]
     dataset = kind(steps=4, pool=2, values=values).with_synthetic_files(make)
     counts = kind(steps=4, pool=2).with_synthetic_files(make)
-    x, whole = (next(each.batches("test", 100)).x for each in (dataset, counts))
+    x, whole = (next(variant.batches("test", 100)).x for variant in (dataset, counts))
     assert torch.equal(x, whole if values == "counts" else (whole > 0).float())
     assert x.shape[2] == 2 * (kind.sensor.width // 2) * (kind.sensor.height // 2)
     # Each recording has 200 events: a mean over blocks of four pixels.
@@ -193,10 +193,10 @@ def archive_with(kind_name, source, monkeypatch, content):
             kept = {name: old.extractfile(name).read() for name in names}
         with tarfile.open(paths[0], "w:gz") as out:
             for name in names:
-                each = content if name == names[5] else kept[name]
+                data = content if name == names[5] else kept[name]
                 member = tarfile.TarInfo(name)
-                member.size = len(each)
-                out.addfile(member, io.BytesIO(each))
+                member.size = len(data)
+                out.addfile(member, io.BytesIO(data))
     else:
         extra = {"nmnist": "Train/0/00077.bin", "cifar10dvs": "cat/cifar10_cat_77.aedat4"}[kind_name]
         with zipfile.ZipFile(paths[0], "a") as out:

@@ -64,7 +64,7 @@ def unchecked(kind, monkeypatch):
 
 def is_same(dataset, tiny):
     pairs = zip(dataset.batches("test", 9), tiny.batches("test", 9), strict=True)
-    return dataset.sha256() == tiny.sha256() and all(torch.equal(one.x, other.x) for one, other in pairs)
+    return dataset.sha256() == tiny.sha256() and all(torch.equal(batch.x, other.x) for batch, other in pairs)
 
 
 def nothing_is_prepared(source):

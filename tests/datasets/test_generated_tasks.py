@@ -74,13 +74,13 @@ def test_delayed_xor_by_counting_spikes():
     dataset = DelayedXor(cue=50, delay=30, answer=20, sequences=300)
     x, target = whole(dataset, "train", 100, seeded())
     assert x.shape == (150, 300, 40) and target.shape == (300,)
-    zero, one, due, noise = x.split(10, dim=2)
-    cues = [(zero[at].sum((0, 2)), one[at].sum((0, 2))) for at in (slice(0, 50), slice(80, 130))]
+    zero, ones, due, noise = x.split(10, dim=2)
+    cues = [(zero[cue].sum((0, 2)), ones[cue].sum((0, 2))) for cue in (slice(0, 50), slice(80, 130))]
     for z, o in cues:
         assert ((z == 0) != (o == 0)).all()  # one group is silent; the other has 20 spikes on average
     value = [(o > z).long() for z, o in cues]
     assert torch.equal(value[0] ^ value[1], target)
-    for z in (zero, one):
+    for z in (zero, ones):
         assert z[50:80].sum() == 0 and z[130:].sum() == 0
     assert due[:130].sum() == 0 and due[130:].mean() == pytest.approx(0.04, abs=0.003)
     assert noise.mean() == pytest.approx(0.01, abs=0.001)
@@ -167,11 +167,11 @@ def test_pattern_is_a_sum_of_four_sines_of_largest_value_one():
 
 
 def test_pattern_is_the_same_in_all_splits_and_by_its_seed():
-    one, same, other = (PatternGeneration(pattern=seed, steps=50, inputs=9) for seed in (0, 0, 1))
+    first, same, other = (PatternGeneration(pattern=seed, steps=50, inputs=9) for seed in (0, 0, 1))
     for split in SPLITS:
-        a, b, c = (next(dataset.batches(split, 1, seeded(3))) for dataset in (one, same, other))
+        a, b, c = (next(dataset.batches(split, 1, seeded(3))) for dataset in (first, same, other))
         assert torch.equal(a.x, b.x) and torch.equal(a.target, b.target)
-        assert torch.equal(a.x[:, 0], one.pattern[0])
+        assert torch.equal(a.x[:, 0], first.pattern[0])
         assert not torch.equal(a.x, c.x) and not torch.equal(a.target, c.target)
 
 
@@ -197,8 +197,8 @@ def test_recalls_ask_for_the_bit_at_the_last_store():
     dataset = StoreRecall(symbols=9, duration=20, probability=0.4, rate=500.0, group=5, sequences=300)
     x, target = whole(dataset, "train", 100, seeded())
     assert x.shape == (180, 300, 20) and target.shape == (180, 300)
-    zero, one, store, recall = (read_commands(x, 20) > 0).unbind(2)
-    assert torch.equal(zero | one, ~recall) and not (zero & one).any() and not (store & recall).any()
+    zero, ones, store, recall = (read_commands(x, 20) > 0).unbind(2)
+    assert torch.equal(zero | ones, ~recall) and not (zero & ones).any() and not (store & recall).any()
     target = target.unflatten(0, (9, 20))
     assert torch.equal(target, target[:, :1].expand(-1, 20, -1)), "a symbol has one target"
     for sequence in range(300):
@@ -206,14 +206,14 @@ def test_recalls_ask_for_the_bit_at_the_last_store():
         for k in range(9):
             if store[k, sequence]:
                 assert kept is None, "between two stores there is a recall"
-                kept, last = int(one[k, sequence]), k
+                kept, last = int(ones[k, sequence]), k
             expected = -1
             if recall[k, sequence]:
                 assert kept is not None and k > last + 1, "a store precedes each recall, not immediately"
                 expected, kept = kept, None
             assert target[k, 0, sequence] == expected
         assert kept is None and last is not None, "the last command is a recall"
-    assert 0.4 < float(one[store].float().mean()) < 0.6 and 0.4 < float(target[target >= 0].float().mean()) < 0.6
+    assert 0.4 < float(ones[store].float().mean()) < 0.6 and 0.4 < float(target[target >= 0].float().mean()) < 0.6
 
 
 def test_commands_have_the_probabilities_of_accepted_sequences():

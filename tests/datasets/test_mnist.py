@@ -124,11 +124,11 @@ def test_pooled_pixels_in_another_order_are_the_same_pixels():
 
 
 def test_permutation_is_fixed_by_its_seed():
-    one, same, other = (DATASETS["psmnist"].factory(permutation=seed) for seed in (0, 0, 1))
-    assert torch.equal(one.order, same.order) and not torch.equal(one.order, other.order)
-    assert sorted(one.order.tolist()) == list(range(784))
+    first, same, other = (DATASETS["psmnist"].factory(permutation=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.order, same.order) and not torch.equal(first.order, other.order)
+    assert sorted(first.order.tolist()) == list(range(784))
     # The permutation of a seed in a record must never change.
-    assert one.order[:5].tolist() == [693, 85, 647, 392, 765]
+    assert first.order[:5].tolist() == [693, 85, 647, 392, 765]
 
 
 @pytest.fixture

@@ -86,9 +86,9 @@ def test_mimic_is_the_output_of_a_leaky_network(alpha):
 
 
 def test_the_teacher_is_the_same_in_all_splits_and_by_its_seed():
-    one, other = Mimic(steps=2), Mimic(steps=2, teacher=1)
-    assert all(np.array_equal(a, b) for a, b in zip(one.teacher, Mimic(steps=50).teacher, strict=True))
-    assert not np.array_equal(one.teacher.W, other.teacher.W)
+    first, other = Mimic(steps=2), Mimic(steps=2, teacher=1)
+    assert all(np.array_equal(a, b) for a, b in zip(first.teacher, Mimic(steps=50).teacher, strict=True))
+    assert not np.array_equal(first.teacher.W, other.teacher.W)
 
 
 def test_chance_of_mimic_is_the_error_of_a_constant():

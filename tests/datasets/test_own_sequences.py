@@ -29,7 +29,9 @@ def npz(folder, y, n=20, test=4, **more):
     folder.mkdir(exist_ok=True)
     for name, count in (("train", n), ("test", test)):
         x = RANDOM.random_sample((count, 5, 3)).astype(np.float32)
-        np.savez(folder / f"{name}.npz", **{"x": x, "y": y(count), **{key: each(count) for key, each in more.items()}})
+        np.savez(
+            folder / f"{name}.npz", **{"x": x, "y": y(count), **{key: array(count) for key, array in more.items()}}
+        )
     return NpzFolder(path=str(folder))
 
 
@@ -159,11 +161,11 @@ def test_where_a_label_counts_is_no_option_of_labels_a_step(tmp_path):
 
 
 def test_changed_files_are_other_data(tmp_path):
-    one = npz(tmp_path / "a", **CLASSES).sha256()
-    assert NpzFolder(path=str(tmp_path / "a")).sha256() == one
+    first = npz(tmp_path / "a", **CLASSES).sha256()
+    assert NpzFolder(path=str(tmp_path / "a")).sha256() == first
     shutil.copytree(tmp_path / "a", tmp_path / "elsewhere")
-    assert NpzFolder(path=str(tmp_path / "elsewhere")).sha256() == one
-    assert npz(tmp_path / "a", **CLASSES).sha256() != one  # x is drawn anew
+    assert NpzFolder(path=str(tmp_path / "elsewhere")).sha256() == first
+    assert npz(tmp_path / "a", **CLASSES).sha256() != first  # x is drawn anew
 
 
 def spoilt(where, value):

@@ -135,7 +135,7 @@ def test_frames_are_kept_to_a_third_of_a_decibel_and_spikes_are_of_them():
     frames = SpokenDigits(steps=8, bands=8).with_synthetic_files(synthetic_recordings)
     spikes = SpokenDigits(steps=8, bands=8, form="spikes", delta=0.2).with_synthetic_files(synthetic_recordings)
     assert frames.arrays.x.dtype == torch.uint8 and spikes.arrays.x.shape == (120, 8, 2)
-    x, z = (next(each.batches("test", 60)).x for each in (frames, spikes))
+    x, z = (next(variant.batches("test", 60)).x for variant in (frames, spikes))
     assert z.shape == (8, 60, 16) and set(z.unique().tolist()) == {0, 1}
     up, down = z.split(8, dim=2)
     b = 0.2 * (up - down).cumsum(0)
@@ -162,8 +162,8 @@ def test_splits_of_fsdd():
 
 def test_validation_of_fsdd_is_stratified_by_digit_and_speaker():
     """50 recordings of each digit and speaker, 5 of them for test, and a tenth of the other 45: 4.5 ± 2."""
-    of = np.array([(digit, speaker, i) for digit in range(10) for speaker in range(6) for i in range(50)])
-    validation = of[SpokenDigits()._splits(of)["validation"]]
+    recordings = np.array([(digit, speaker, i) for digit in range(10) for speaker in range(6) for i in range(50)])
+    validation = recordings[SpokenDigits()._splits(recordings)["validation"]]
     _, counts = np.unique(validation[:, :2], axis=0, return_counts=True)
     assert len(counts) == 60 and counts.sum() == 270 and counts.min() >= 3 and counts.max() <= 6
 

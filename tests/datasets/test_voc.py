@@ -240,8 +240,8 @@ def test_augmentation_is_seeded_and_in_training_alone(folder):
     def drawn(split, seed, batch):
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         batches = list(data.batches(split, batch, generator))
-        boxes = [image[image[:, 0] >= 0] for each in batches for image in each.target]
-        return torch.cat([each.x[0] for each in batches]), torch.cat(boxes)
+        boxes = [image[image[:, 0] >= 0] for part in batches for image in part.target]
+        return torch.cat([part.x[0] for part in batches]), torch.cat(boxes)
 
     x, boxes = drawn("train", 1, 5)
     for other in (drawn("train", 1, 5), drawn("train", 1, 14)):

@@ -193,6 +193,6 @@ def test_exact_bytes_on_cuda_are_the_allocators_but_for_its_rounding(rule):
     batch = one_batch(run, built)
     memory = exact_memory(run, built, batch)
     exact = memory.peak - memory.owned["input"] - memory.owned["parameters"]
-    (of_allocator,) = handed_out(run, build(run), batch, memory.operations).values()
+    (allocated,) = handed_out(run, build(run), batch, memory.operations).values()
     # Each block is rounded up to 512 bytes; cuBLAS takes its workspace from the allocator, once.
-    assert exact <= of_allocator.value < 1.5 * exact + 32 * 2**20
+    assert exact <= allocated.value < 1.5 * exact + 32 * 2**20

@@ -79,16 +79,16 @@ def weights(learner: tt.Learner) -> torch.Tensor:
     ],
 )
 def test_weights_and_losses_are_those_of_the_harness_bit_for_bit(rule, name, optimiser):
-    of_harness = build(spec(rule, name))
-    update = started(spec(rule, name), of_harness, 8, Clock())
-    expected = [float(learn_batch(of_harness.rule, batch, update)) for batch in batches(of_harness.dataset)]
+    built = build(spec(rule, name))
+    update = started(spec(rule, name), built, 8, Clock())
+    expected = [float(learn_batch(built.rule, batch, update)) for batch in batches(built.dataset)]
 
     dataset, learner = own(rule)
     made = optimiser(learner.parameters())
     losses = [float(learner.learn(batch.x, batch.target, made)) for batch in batches(dataset)]
 
     assert losses == expected
-    for key, value in of_harness.network.state_dict().items():
+    for key, value in built.network.state_dict().items():
         assert torch.equal(learner.network.state_dict()[key], value), key
 
 
@@ -122,15 +122,15 @@ def test_training_that_is_resumed_is_that_without_a_break(rule, options):
     go_on(learner, optimiser)
     torch.save([learner.state_dict(), optimiser.state_dict()], file)
     file.seek(0)
-    of_learner, of_optimiser = torch.load(file, weights_only=True)
+    learner_state, optimiser_state = torch.load(file, weights_only=True)
     expected = go_on(learner, optimiser)
     for again in (small(rule, **options), learner):
-        again.load_state_dict(of_learner)
+        again.load_state_dict(learner_state)
         optimiser = torch.optim.Adam(again.parameters(), lr=0.01)
-        optimiser.load_state_dict(copy.deepcopy(of_optimiser))
+        optimiser.load_state_dict(copy.deepcopy(optimiser_state))
         assert torch.equal(go_on(again, optimiser), expected)
     with pytest.raises(UsageError, match="the state does not fit this learner"):
-        own("bptt")[1].load_state_dict(of_learner)
+        own("bptt")[1].load_state_dict(learner_state)
 
 
 @pytest.mark.parametrize("single_steps", [False, True])

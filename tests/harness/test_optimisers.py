@@ -79,10 +79,10 @@ def test_adam_of_tensorflow_continues_from_its_state():
             other = torch.nn.Parameter(W.detach().clone())
             continued = build_optimiser([other], Training(optimiser="adam_tensorflow", learning_rate=0.1))
             continued.load_state_dict(copy.deepcopy(optimiser.state_dict()))
-        for p, each in ((W, optimiser), (other, continued)):
-            if each is not None:
+        for p, stepper in ((W, optimiser), (other, continued)):
+            if stepper is not None:
                 p.grad = torch.full((1,), 1e-8, dtype=torch.float64)
-                each.step()
+                stepper.step()
     assert torch.equal(W, other)
 
 
@@ -100,12 +100,12 @@ def test_adam_of_tensorflow_has_an_epsilon_for_each_group_and_one_number_of_step
     assert [group["eps"] for group in optimiser.param_groups] == [1e-3, 1e-8]
     for p, ε in ((A, 1e-3), (B, 1e-8)):
         assert float(p.detach()) == pytest.approx(1 - 0.1 * 0.001**0.5 / 0.1 * 1e-4 / (0.001**0.5 * 1e-3 + ε))
-    one = TensorFlowAdam([A, B], lr=0.1)
+    together = TensorFlowAdam([A, B], lr=0.1)
     B.grad = None
-    one.step()
+    together.step()
     B.grad = torch.ones_like(B)
     with pytest.raises(ValueError, match="different numbers of steps"):
-        one.step()
+        together.step()
 
 
 @pytest.mark.parametrize(

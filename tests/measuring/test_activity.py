@@ -73,9 +73,9 @@ def with_weights(network: Recurrent, **weights: list[list[float]]) -> Recurrent:
     with torch.no_grad():
         for name, values in weights.items():
             maps[name].weight.copy_(torch.tensor(values))
-        for each in maps.values():
-            if each.bias is not None:
-                each.bias.zero_()
+        for map in maps.values():
+            if map.bias is not None:
+                map.bias.zero_()
     return network
 
 
@@ -355,9 +355,9 @@ class Plugin(Network):
             "left": lambda: (W @ x.t()).t(),
             "einsum": lambda: torch.einsum("oi,bi->bo", W, x),
             "batched": lambda: torch.bmm(x.unsqueeze(1), W.t().expand(len(x), 2, 2)).squeeze(1),
-            "mv": lambda: torch.stack([torch.mv(W, each) for each in x]),
-            "dot": lambda: torch.stack([torch.stack([each @ W[0], each @ W[1]]) for each in x]),
-            "addmv": lambda: torch.stack([torch.addmv(each, W, each) for each in x]),
+            "mv": lambda: torch.stack([torch.mv(W, row) for row in x]),
+            "dot": lambda: torch.stack([torch.stack([row @ W[0], row @ W[1]]) for row in x]),
+            "addmv": lambda: torch.stack([torch.addmv(row, W, row) for row in x]),
             "baddbmm": lambda: torch.baddbmm(x.unsqueeze(1), x.unsqueeze(1), W.t().expand(len(x), 2, 2)).squeeze(1),
             "one column at a time": lambda: torch.stack([x @ W[0], x @ W[1]], 1),
             "buffer": lambda: x @ self.mask.t(),

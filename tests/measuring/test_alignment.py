@@ -52,9 +52,11 @@ def aligned(rule: LearningRule, net: Recurrent | None = None, steps: int = STEPS
     return alignment(rule, net or network(), TASK, Batch(*sequence(steps)), **options)
 
 
-def numbers(found: dict[str, Alignment]) -> dict[str, tuple[float, float]]:
-    assert all(of.missing is None and -1 <= of.cosine <= 1 for of in found.values()), found
-    return {group: (of.cosine, of.norm_ratio) for group, of in found.items()}
+def numbers(alignments: dict[str, Alignment]) -> dict[str, tuple[float, float]]:
+    assert all(alignment.missing is None and -1 <= alignment.cosine <= 1 for alignment in alignments.values()), (
+        alignments
+    )
+    return {group: (alignment.cosine, alignment.norm_ratio) for group, alignment in alignments.items()}
 
 
 # Rules that drop nothing
@@ -94,7 +96,7 @@ def test_with_one_step_there_is_no_time_to_drop_credit_in(rule):
     result = aligned(rule, steps=1, net=network("alif"))
     assert result.pop("layer1.recurrent") == Alignment(None, None, "both gradients are zero")  # no spikes before it
     assert set(numbers(result)) == {"all", "hidden", "layer1.inward", "readout"}
-    assert all(of == ONES for of in numbers(result).values())
+    assert all(numbers_of_group == ONES for numbers_of_group in numbers(result).values())
 
 
 def test_nothing_is_cut_where_no_state_is_kept():
@@ -134,7 +136,7 @@ class Altered(BPTT):
 def test_sign_and_length(factor, expected):
     for loss_at in ("end", "every"):
         result = numbers(aligned(Altered(factor, loss_at)))
-        assert all(of == pytest.approx(expected, abs=1e-10) for of in result.values())
+        assert all(numbers_of_group == pytest.approx(expected, abs=1e-10) for numbers_of_group in result.values())
 
 
 def test_groups_are_compared_one_by_one():
@@ -202,9 +204,9 @@ def test_truncation_is_measured_against_the_same_losses_uncut():
 
 def test_the_regulariser_adds_nothing_at_weights_that_stand():
     bare, code = (numbers(aligned(FPTT(parts=4, form=form))) for form in ("none", "code"))
-    assert code == {group: pytest.approx(of, abs=1e-12) for group, of in bare.items()}
+    assert code == {group: pytest.approx(numbers_of_group, abs=1e-12) for group, numbers_of_group in bare.items()}
     two = [numbers(aligned(FPTT(parts=2, form=form))) for form in ("none", "paper")]
-    assert two[1] == {group: pytest.approx(of, abs=1e-12) for group, of in two[0].items()}
+    assert two[1] == {group: pytest.approx(numbers_of_group, abs=1e-12) for group, numbers_of_group in two[0].items()}
     three = [numbers(aligned(FPTT(parts=3, form=form)))["all"] for form in ("none", "paper")]
     assert three[1] != pytest.approx(three[0], abs=1e-3)  # as the docstring says
 
@@ -222,7 +224,7 @@ def test_of_equal_outputs_the_last_is_meant():
     assert torch.equal(outputs, net.readout.linear.bias.detach().expand_as(outputs))
     result = aligned(BPTT(), net)
     assert result.pop("layer1.recurrent").missing == "both gradients are zero"
-    assert all(of == ONES for of in numbers(result).values())
+    assert all(numbers_of_group == ONES for numbers_of_group in numbers(result).values())
 
 
 def test_a_plugin_that_sums_over_steps_in_its_own_way():
@@ -234,7 +236,7 @@ def test_a_plugin_that_sums_over_steps_in_its_own_way():
             self.update()
             return loss.detach()
 
-    assert all(of == ONES for of in numbers(aligned(StepByStep())).values())
+    assert all(numbers_of_group == ONES for numbers_of_group in numbers(aligned(StepByStep())).values())
 
 
 # Rules that cannot be compared give the reason
@@ -360,7 +362,7 @@ def test_a_loss_of_zero_weighs_nothing():
         (OneMore(), "a loss that it did not compute by Task.loss"),
     ):
         result = alignment(rule, net, Regression(chance=1.0), batch)
-        assert all(of.missing.endswith(reason) for of in result.values())
+        assert all(measured.missing.endswith(reason) for measured in result.values())
 
 
 # Draws
@@ -369,9 +371,9 @@ def test_a_loss_of_zero_weighs_nothing():
 def test_both_gradients_start_from_the_same_random_state():
     net = network("ltc", initial="random")
     assert not torch.equal(net.initial_state(2).layers[0].v, net.initial_state(2).layers[0].v)
-    assert all(of == ONES for of in numbers(aligned(BPTT(), net, seed=4)).values())
-    one, other, again = (aligned(TruncatedBPTT(window=4), net, seed=seed) for seed in (4, 5, 4))
-    assert one == again != other
+    assert all(numbers_of_group == ONES for numbers_of_group in numbers(aligned(BPTT(), net, seed=4)).values())
+    first, other, again = (aligned(TruncatedBPTT(window=4), net, seed=seed) for seed in (4, 5, 4))
+    assert first == again != other
     # Whatever the rule has drawn before, as it started.
     assert numbers(aligned(EProp(feedback="random"), net, seed=4))["readout"] == ONES
 
@@ -387,7 +389,7 @@ def test_feedback_is_what_the_rule_in_training_has():
     in_training.B.data.copy_(net.readout.linear.weight)
     learnt = aligned(EProp(feedback="adaptive"), net, seed=9, learnt=in_training.parameters())
     symmetric = numbers(aligned(EProp(), net))
-    assert numbers(learnt) == {group: pytest.approx(of) for group, of in symmetric.items()}
+    assert numbers(learnt) == {group: pytest.approx(numbers_of_group) for group, numbers_of_group in symmetric.items()}
 
 
 def test_weights_stand_though_a_rule_moves_them_itself():
@@ -470,8 +472,10 @@ def test_training_goes_on_bit_for_bit(rule, options, neuron, network_options):
     assert without.keys() == with_it.keys()
     for name, value in without.items():
         assert torch.equal(value, with_it[name]), name
-    assert all(of["all"].missing is None for of in result)
-    assert rule == "bptt" or len({of["hidden"] for of in result}) == 4, "the weights have moved in between"
+    assert all(alignments["all"].missing is None for alignments in result)
+    assert rule == "bptt" or len({alignments["hidden"] for alignments in result}) == 4, (
+        "the weights have moved in between"
+    )
 
 
 @pytest.mark.parametrize("feedback", ["random", "adaptive"])
@@ -529,7 +533,7 @@ def test_groups_follow_the_modules():
     assert groups["hidden"] + groups["readout"] == names
     assert groups["layer2.inward"] == ["layers.1.inward.weight", "layers.1.inward.bias"]
     assert "layers.0.neuron.membrane_gate.bias" in groups["layer1.neuron"]
-    parts = [name for group, of in groups.items() if group not in ("all", "hidden") for name in of]
+    parts = [name for group, names in groups.items() if group not in ("all", "hidden") for name in names]
     assert sorted(parts) == sorted(names), "each in one part"
 
 
@@ -544,7 +548,7 @@ def test_groups_of_networks_of_another_make():
 
     parts = {"gain": ["gain"], "block1.conv": [f"blocks.0.conv.{p}" for p in ("weight", "bias")]}
     parts["stack1"] = [f"stack.0.{p}" for p in ("weight", "bias")]
-    assert parameter_groups(Other()) == {"all": [name for of in parts.values() for name in of], **parts}
+    assert parameter_groups(Other()) == {"all": [name for names in parts.values() for name in names], **parts}
     assert list(parameter_groups(torch.nn.Sequential(torch.nn.Linear(1, 1)))) == ["all", "layer1"]
 
 

@@ -200,16 +200,16 @@ class Leaky(TruncatedBPTT):
 def test_a_leak_is_a_slope_and_belongs_to_the_rule():
     lengths = [4, 14, 34]
     memories = {steps: counted(spec("tbptt", steps, window=1), Leaky(window=1)) for steps in lengths}
-    of_rule = [memories[steps].owned["rule"] for steps in lengths]
-    assert [b - a for a, b in itertools.pairwise(of_rule)] == [10 * FLOAT * BATCH, 20 * FLOAT * BATCH]
+    rule_bytes = [memories[steps].owned["rule"] for steps in lengths]
+    assert [b - a for a, b in itertools.pairwise(rule_bytes)] == [10 * FLOAT * BATCH, 20 * FLOAT * BATCH]
     excluded, streamed = slopes(lengths, memories.get)
     assert excluded == streamed == [FLOAT * BATCH] * 2
 
 
 def test_states_in_a_queue_belong_to_the_rule():
     """Rolling truncated BPTT keeps the states before its last L steps: v of each, [batch, hidden], and more."""
-    of_rule = [counted(spec("rolling_tbptt", steps=12, window=window)).owned["rule"] for window in (3, 8)]
-    assert of_rule[1] - of_rule[0] >= 5 * FLOAT * BATCH * 4
+    rule_bytes = [counted(spec("rolling_tbptt", steps=12, window=window)).owned["rule"] for window in (3, 8)]
+    assert rule_bytes[1] - rule_bytes[0] >= 5 * FLOAT * BATCH * 4
 
 
 class Learning(TruncatedBPTT):

@@ -42,9 +42,9 @@ def rule(name: str, **options) -> LearningRule:
 
 
 def work(
-    of: LearningRule, on: Network | None = None, training: Training = ADAM, steps: int = STEPS
+    rule: LearningRule, on: Network | None = None, training: Training = ADAM, steps: int = STEPS
 ) -> floor.Operations:
-    return floor.operations(of, on or network(), training, BATCH, steps)
+    return floor.operations(rule, on or network(), training, BATCH, steps)
 
 
 def test_bptt_by_hand():
@@ -195,10 +195,10 @@ OF_READOUT = {n: Counter([Product(2, n, 4), Product(n, 2, 4)]) for n in (5, 25, 
 
 def test_rules_that_learn_in_blocks_have_one_product_for_the_steps_of_a_block():
     forward = work(Elsewhere(), steps=25).products + work(Elsewhere(), steps=5).products
-    of_readout, of_synapses = (of[25] + of[125] for of in (OF_READOUT, OF_SYNAPSES))
+    readout_work, synapse_work = (counts[25] + counts[125] for counts in (OF_READOUT, OF_SYNAPSES))
     traces = Counter([Product(4, 25, 8), Product(4, 125, 8), Product(4, 5, 8, copies=5)])
-    assert work(rule("eprop", loss_at="every"), steps=30).products == forward + of_readout + traces
-    assert work(rule("sltt"), steps=30).products == forward + of_readout + of_synapses
+    assert work(rule("eprop", loss_at="every"), steps=30).products == forward + readout_work + traces
+    assert work(rule("sltt"), steps=30).products == forward + readout_work + synapse_work
     sampled = forward + OF_READOUT[50] + OF_SYNAPSES[50]
     assert work(rule("sltt", sampled_steps=10), steps=30).products == sampled, "in a block of ten"
     # y of the layer's own readout, L, and the network's readout; 10 steps are left out: a block, and 5 of 25 steps.
@@ -246,7 +246,7 @@ def test_rtrl_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("of", "training", "kept", "moved", "updates"),
+    ("rule", "training", "kept", "moved", "updates"),
     [
         (BPTT(), {}, 4, 7, 1),  # reads w, g, m, v; writes w, m, v
         (BPTT(), {"clip": 1.0}, 4, 8, 1),  # and g once more, for its norm
@@ -261,8 +261,8 @@ def test_rtrl_by_hand():
         (rule("rtrl"), {}, 4, 7, 1),
     ],
 )
-def test_bytes_of_the_updates(of, training, kept, moved, updates):
-    stream = work(of, training=Training(**{"clip": None, **training})).streams[0]
+def test_bytes_of_the_updates(rule, training, kept, moved, updates):
+    stream = work(rule, training=Training(**{"clip": None, **training})).streams[0]
     assert stream == floor.Stream(array=42 * 4 * kept, moved=42 * 4 * moved * updates)
 
 
@@ -297,9 +297,11 @@ def test_of_another_network_only_the_maps_that_learn_are_known():
 
 def rates(needed: floor.Operations, rate: float, threads: int = 1, contended: bool = False) -> Yardstick:
     """A machine on which the best is twice the median."""
-    one = Rate(rate, rate / 2, rate / 4, rate, 9)
+    measured = Rate(rate, rate / 2, rate / 4, rate, 9)
     arrays = [stream.array for stream in needed.streams]
-    return Yardstick(dict.fromkeys(needed.products, one), dict.fromkeys(arrays, one), one, threads, contended)
+    return Yardstick(
+        dict.fromkeys(needed.products, measured), dict.fromkeys(arrays, measured), measured, threads, contended
+    )
 
 
 def test_floor_is_work_at_the_best_rates(monkeypatch):
@@ -366,9 +368,9 @@ class Executed(TorchDispatchMode):
         return out
 
 
-def started(of: LearningRule, on: Network, training: Training, clock: Clock, steps: int) -> Updater:
-    of.start(on, Classification(OUTPUTS), steps)
-    return Updater([*(p for p in on.parameters() if p.requires_grad), *of.parameters()], training, clock)
+def started(rule: LearningRule, on: Network, training: Training, clock: Clock, steps: int) -> Updater:
+    rule.start(on, Classification(OUTPUTS), steps)
+    return Updater([*(p for p in on.parameters() if p.requires_grad), *rule.parameters()], training, clock)
 
 
 def a_batch(inputs: int, steps: int, sequences: int) -> Batch:
@@ -399,42 +401,42 @@ WIRINGS = {
 }
 
 
-@pytest.mark.parametrize("of", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("wiring", WIRINGS.values(), ids=WIRINGS)
-def test_never_more_than_the_products_that_are_run(of, wiring):
+def test_never_more_than_the_products_that_are_run(rule, wiring):
     """The bound holds for every neuron, in other wirings for one without maps of its own and one with; the floor leaves
     network and random numbers unchanged."""
     others = () if wiring else ("alif", "asrnn", "ltc_adding", "ltc_smnist", "lstm", "rnn")
     for neuron in ("lif", "ltc", *others):
         on = network(neuron, **wiring)
-        if of.supports(on, Classification(OUTPUTS), STEPS):
+        if rule.supports(on, Classification(OUTPUTS), STEPS):
             continue
         random, weights = torch.get_rng_state(), {name: value.clone() for name, value in on.state_dict().items()}
-        needed = work(of, on)
+        needed = work(rule, on)
         assert torch.equal(torch.get_rng_state(), random)
         assert all(torch.equal(value, weights[name]) for name, value in on.state_dict().items())
 
-        update = started(of, on, ADAM, Clock(), STEPS)
+        update = started(rule, on, ADAM, Clock(), STEPS)
         with Executed() as executed:
-            learn_batch(of, a_batch(INPUTS, STEPS, BATCH), update)
+            learn_batch(rule, a_batch(INPUTS, STEPS, BATCH), update)
         assert needed.flops <= executed.flops, neuron
         parameters = sum(p.numel() for p in on.parameters() if p.requires_grad)
-        of_one_update = needed.streams[0].moved / (update.count * 4 * parameters)
-        assert of_one_update == (11 if getattr(of, "form", "none") != "none" else 7), "as many updates as there are"
+        update_copies = needed.streams[0].moved / (update.count * 4 * parameters)
+        assert update_copies == (11 if getattr(rule, "form", "none") != "none" else 7), "as many updates as there are"
 
 
 def test_all_the_products_of_bptt_and_no_others():
     """With a loss at every step autograd wastes nothing on LIF: the floor has just the flops that are run."""
-    of, on = BPTT(loss_at="every"), network()
-    update = started(of, on, ADAM, Clock(), STEPS)
+    rule, on = BPTT(loss_at="every"), network()
+    update = started(rule, on, ADAM, Clock(), STEPS)
     with Executed() as executed:
-        learn_batch(of, a_batch(INPUTS, STEPS, BATCH), update)
-    assert work(of, on).flops == executed.flops
+        learn_batch(rule, a_batch(INPUTS, STEPS, BATCH), update)
+    assert work(rule, on).flops == executed.flops
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("of", "neuron", "inputs", "hidden", "steps", "sequences"),
+    ("rule", "neuron", "inputs", "hidden", "steps", "sequences"),
     [
         (BPTT(), "lif", 40, 128, 100, 64),
         (BPTT(), "lif", 40, 512, 50, 64),
@@ -446,10 +448,10 @@ def test_all_the_products_of_bptt_and_no_others():
         (BPTT(), "lif", 2, 4, 10, 2),
     ],
 )
-def test_nothing_is_faster_than_its_floor(of, neuron, inputs, hidden, steps, sequences, monkeypatch, tmp_path):
+def test_nothing_is_faster_than_its_floor(rule, neuron, inputs, hidden, steps, sequences, monkeypatch, tmp_path):
     monkeypatch.setenv("THROUGHTIME_CACHE", str(tmp_path))
     on, clock, batch = network(neuron, inputs=inputs, hidden=[hidden]), Clock(), a_batch(inputs, steps, sequences)
-    update = started(of, on, Training(), clock, steps)
-    time = timed(lambda: learn_batch(of, batch, update), clock)
-    result = floor.floor_measures(of, on, Training(), sequences, steps, min(time.samples) / sequences)
+    update = started(rule, on, Training(), clock, steps)
+    time = timed(lambda: learn_batch(rule, batch, update), clock)
+    result = floor.floor_measures(rule, on, Training(), sequences, steps, min(time.samples) / sequences)
     assert result["time_over_floor"].value >= 1

@@ -101,9 +101,9 @@ def test_load_that_ends_costs_a_round(fake):
     assert not measured.still_warming
 
 
-@pytest.mark.parametrize(("each", "repeats"), [(0.001, 20), (0.08, 13), (0.3, 5), (60.0, 5)])
-def test_as_many_repeats_as_fit_into_a_second_but_5_to_20(fake, each, repeats):
-    assert len(timed(lasting(fake, itertools.repeat(each)), Clock()).samples) == repeats
+@pytest.mark.parametrize(("seconds", "repeats"), [(0.001, 20), (0.08, 13), (0.3, 5), (60.0, 5)])
+def test_as_many_repeats_as_fit_into_a_second_but_5_to_20(fake, seconds, repeats):
+    assert len(timed(lasting(fake, itertools.repeat(seconds)), Clock()).samples) == repeats
 
 
 def test_phases_of_each_repeat_add_up_to_it(fake):

@@ -135,8 +135,8 @@ def test_measured_again_where_the_machine_differs(measured, monkeypatch, what):
     elif what == "node":
         monkeypatch.setattr(module.platform, "node", lambda: "elsewhere")
     else:
-        here = module.machine(1, None)
-        monkeypatch.setattr(module, "machine", lambda threads, flushed: here | {what: "another"})
+        machine = module.machine(1, None)
+        monkeypatch.setattr(module, "machine", lambda threads, flushed: machine | {what: "another"})
     yardstick(PRODUCTS, STREAMS)
     assert len(measured) == 2
 
@@ -188,8 +188,8 @@ def test_several_processes_leave_one_whole_file(tmp_path):
         "y.yardstick([y.Product(8, 4, 6)], [4096])"
     )
     words = [sys.executable, "-c", program]
-    with child(words, env=os.environ) as one, child(words, env=os.environ) as other:
-        assert [one.wait(300), other.wait(300)] == [0, 0]
+    with child(words, env=os.environ) as first, child(words, env=os.environ) as other:
+        assert [first.wait(300), other.wait(300)] == [0, 0]
     (file,) = (tmp_path / "yardstick").iterdir()
     assert len(json.loads(file.read_text())["rates"]) == 3
 

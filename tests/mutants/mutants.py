@@ -54,12 +54,12 @@ def read(folder: Path = FOLDER, words: Sequence[str] = ()) -> list[Mutant]:
     return [
         mutant
         for path in sorted(folder.glob("*.yaml"))
-        for mutant in _of_list(path)
+        for mutant in _mutants_in(path)
         if not words or any(word in f"{path.stem} {mutant}" for word in words)
     ]
 
 
-def _of_list(path: Path) -> Iterator[Mutant]:
+def _mutants_in(path: Path) -> Iterator[Mutant]:
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         for fault in entry["mutants"]:
             noticed_by = fault.get("noticed_by", entry["noticed_by"])

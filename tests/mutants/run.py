@@ -72,11 +72,11 @@ class Copy:
         """Copy what differs from the checkout in size or time, by which compiled code is known, and remove the rest."""
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         names = subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
-        here = {self.root / name: ROOT / name for name in names if name and (ROOT / name).exists()}
+        copies = {self.root / name: ROOT / name for name in names if name and (ROOT / name).exists()}
         for path in [*self.root.rglob("*")]:
-            if path.is_file() and path not in here and path.parent.name != "__pycache__":
+            if path.is_file() and path not in copies and path.parent.name != "__pycache__":
                 path.unlink()
-        for path, source in here.items():
+        for path, source in copies.items():
             if not path.exists() or _size_and_time(path) != _size_and_time(source):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, path)
@@ -191,35 +191,35 @@ def outcomes(jobs: Sequence[Job], copies: Sequence[Copy]) -> Iterator[tuple[Job,
                 process.start()
                 theirs.close()
                 running.append(Running(job, copy, process, answer, planted, time.monotonic()))
-            wait([each.answer for each in running], timeout=1)
-            for each in list(running):
-                seconds = time.monotonic() - each.since
-                if each.answer.poll():
+            wait([attempt.answer for attempt in running], timeout=1)
+            for attempt in list(running):
+                seconds = time.monotonic() - attempt.since
+                if attempt.answer.poll():
                     try:
-                        failed = each.answer.recv()
+                        failed = attempt.answer.recv()
                     except EOFError:  # it crashed
-                        each.process.join()
-                        failed = f"the process ended with exit code {each.process.exitcode}"
-                elif seconds > SECONDS * len(each.job.noticed_by):
+                        attempt.process.join()
+                        failed = f"the process ended with exit code {attempt.process.exitcode}"
+                elif seconds > SECONDS * len(attempt.job.noticed_by):
                     failed = f"not done after {seconds:.0f} s"
                 else:
                     continue
-                running.remove(each)
-                end(each)
-                free.append(each.copy)
-                yield each.job, failed, seconds
+                running.remove(attempt)
+                end(attempt)
+                free.append(attempt.copy)
+                yield attempt.job, failed, seconds
     finally:
-        for each in running:
-            end(each)
+        for attempt in running:
+            end(attempt)
 
 
-def end(each: Running) -> None:
+def end(attempt: Running) -> None:
     """End the process of a job, with the processes that it started, and restore its copy."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(each.process.pid, signal.SIGKILL)
-    each.process.join()
-    each.answer.close()
-    each.planted.close()
+        os.killpg(attempt.process.pid, signal.SIGKILL)
+    attempt.process.join()
+    attempt.answer.close()
+    attempt.planted.close()
 
 
 def tenth(mutants: Sequence[Mutant]) -> list[Mutant]:

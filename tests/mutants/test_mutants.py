@@ -51,14 +51,14 @@ def test_each_identity_and_each_fact_of_the_harness_must_find_a_fault():
         if is_check
         for name in names
     }
-    facts = {name: [fact.name for fact in of_rule] for name, of_rule in BY_RULE.items()}
+    facts = {name: [fact.name for fact in rule_facts] for name, rule_facts in BY_RULE.items()}
     facts[HARNESS.name] = [fact.name for fact in harness.facts(HARNESS)]
     unheld = [
         (name, fact)
-        for name, of_component in facts.items()
-        for fact in of_component
+        for name, fact_names in facts.items()
+        for fact in fact_names
         if not any(
-            component == name and only and [fact] == [other for other in of_component if only in other]
+            component == name and only and [fact] == [other for other in fact_names if only in other]
             for component, only in named
         )
     ]
@@ -77,8 +77,8 @@ def test_a_list_is_read_with_the_words_that_choose_from_it(tmp_path: Path):
         "- file: a.py\n  noticed_by: [check lif -k kernel]\n  mutants:\n"
         "  - {plants: one, old: a, new: b}\n  - {plants: other, old: b, new: c, noticed_by: [tests/test_a.py]}\n"
     )
-    one, other = read(tmp_path)
-    assert (one.noticed_by, other.noticed_by) == (("check lif -k kernel",), ("tests/test_a.py",))
+    first, other = read(tmp_path)
+    assert (first.noticed_by, other.noticed_by) == (("check lif -k kernel",), ("tests/test_a.py",))
     assert read(tmp_path, ["other"]) == [other]
     assert words_of("check lif alif -k kernel") == (True, ["lif", "alif"], "kernel")
     assert each_alone('check lif alif -k "a b"') == ["check lif -k 'a b'", "check alif -k 'a b'"]

@@ -27,9 +27,9 @@ def network(neuron=LIF, **options) -> Recurrent:
 
 def test_the_fraction_of_synapses_exists_for_all_currents_of_a_neuron():
     R = network(LSTM, hidden=[50], density=0.1).layers[0].recurrent.weight.detach()
-    each = R.unflatten(0, (-1, 50)) != 0
-    assert len(each) == 4 and all(torch.equal(each[0], other) for other in each)
-    assert abs(float(each.double().mean()) - 0.1) < 0.02
+    exists = R.unflatten(0, (-1, 50)) != 0
+    assert len(exists) == 4 and all(torch.equal(exists[0], other) for other in exists)
+    assert abs(float(exists.double().mean()) - 0.1) < 0.02
 
 
 def test_the_sum_has_the_variance_of_dense_weights():

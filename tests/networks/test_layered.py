@@ -63,10 +63,10 @@ def test_one_step_of_a_convolutional_ltc_by_hand():
             gate.conv.bias.zero_()
             gate.conv.weight[0, 0, 1, 1] = centre
     state = net.initial_state(1)
-    of_layer = state.layers[0]._replace(
+    layer_state = state.layers[0]._replace(
         v=torch.full((1, 1, 1, 2), 0.5, dtype=F64), b=torch.full((1, 1, 1, 2), 0.2, dtype=F64)
     )
-    step, after = net(torch.tensor([[1.0, -1.0]], dtype=F64), state._replace(layers=(of_layer,)))
+    step, after = net(torch.tensor([[1.0, -1.0]], dtype=F64), state._replace(layers=(layer_state,)))
     σ = [1 / (1 + math.exp(-q)) for q in (2.5, -0.5)]
     assert step.spikes[0].flatten().tolist() == [1, 0]
     assert after.layers[0].v.flatten().tolist() == pytest.approx([0, 0.5 - 1.5 * σ[1]])
@@ -155,10 +155,10 @@ def test_the_second_channels_of_a_source():
 def test_the_maps_of_all_sources_are_drawn_as_one(weights, bound):
     """Kernels of 3 x 3 on one and on two channels to four: fan-in 27, fan-out 36; Glorot's biases are 0."""
     layers = [{"name": "a", "conv": 1}, {"name": "b", "conv": 2}, {"conv": 4, "reads": ["a", "b"]}]
-    one, two = (s.module for s in layered((1, 4, 4), layers, weights=weights).layers[2].synapses.values())
-    largest = [float(map.weight.detach().abs().max()) for map in (one, two)]
+    first, two = (s.module for s in layered((1, 4, 4), layers, weights=weights).layers[2].synapses.values())
+    largest = [float(map.weight.detach().abs().max()) for map in (first, two)]
     assert all(0.8 * bound < result <= bound * (1 + 1e-6) for result in largest)
-    assert bool((one.bias == 0).all()) == (weights != "uniform")
+    assert bool((first.bias == 0).all()) == (weights != "uniform")
 
 
 def test_a_grid_is_a_convolution_of_kernel_1():
@@ -208,17 +208,17 @@ def test_every_neuron_trains_in_a_convolutional_network(name, rule):
 def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
     layers = [{"dense": 40, "dropout": 0.5}, {"dense": 40, "reads": ["input"], "dropout": 0.5}]
     net = layered(40, layers)
-    one, two = (layer.from_input_dropout for layer in net.layers)
+    first, two = (layer.from_input_dropout for layer in net.layers)
     x = torch.ones(3, 40)
     keys = [net.initial_state(3).key for _ in range(2)]
-    masks = [one(x, keys[0], 0), one(x, keys[0], 1), two(x, keys[0], 0), one(x, keys[1], 0)]
+    masks = [first(x, keys[0], 0), first(x, keys[0], 1), two(x, keys[0], 0), first(x, keys[1], 0)]
     assert all(not torch.equal(a, b) for n, a in enumerate(masks) for b in masks[:n])
     assert set(masks[0].unique().tolist()) == {0.0, 2.0} and 0.3 < float(masks[0].mean()) / 2 < 0.7
-    assert torch.equal(one(x, keys[0], 0), masks[0]), "the same in every computation of a step"
+    assert torch.equal(first(x, keys[0], 0), masks[0]), "the same in every computation of a step"
     state = net.initial_state(3)
     assert net(x.double(), state)[1].key == state.key > 0
     net.eval()
-    assert torch.equal(one(x, keys[0], 0), x) and net.initial_state(3).key == 0
+    assert torch.equal(first(x, keys[0], 0), x) and net.initial_state(3).key == 0
 
 
 def test_whole_channels_are_dropped():

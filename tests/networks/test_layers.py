@@ -94,11 +94,11 @@ def twins() -> tuple[Plain, Recurrent]:
 def test_eligibility_rules_train_it_as_they_train_recurrent(rule):
     plain, ours = twins()
     assert rule().supports(plain, TASK, 12) is None
-    for one, other in zip(
+    for layered_part, other in zip(
         learn(rule(), plain, sequence()).total(), learn(rule(), ours, sequence()).total(), strict=True
     ):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
-        assert float(one.abs().max()) > 0
+        torch.testing.assert_close(layered_part, other, rtol=1e-10, atol=1e-14)
+        assert float(layered_part.abs().max()) > 0
 
 
 def test_eligibility_rules_refuse_what_they_could_not_follow():

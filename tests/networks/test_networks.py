@@ -92,7 +92,7 @@ def test_recurrent_bias_and_norms_are_where_they_are_said_to_be(norm_steps):
             (layer.recurrent.bias, 0.5),
         ):
             parameter.fill_(value)
-    x, z = (torch.tensor([[one], [0.0]], dtype=F64) for one in (2, 1))
+    x, z = (torch.tensor([[value], [0.0]], dtype=F64) for value in (2, 1))
     currents = layer.total_current({INPUT: x, layer.name: z}, 0, 0).flatten().tolist()
     assert currents == pytest.approx([0.2, -0.2] if norm_steps else [9.5, 1.5], abs=1e-5)
 
@@ -252,13 +252,13 @@ def filled(parameter: torch.Tensor, bound: float) -> bool:
 
 @pytest.mark.parametrize("recurrent_bias", [False, True])
 @pytest.mark.parametrize(
-    ("weights", "of_inward", "of_recurrent"),
+    ("weights", "inward_bound", "recurrent_bound"),
     # Fan-ins: 3 inputs, 61 neurons.
     [("separate", 3, 61), ("joint", 64, 64), ("hidden", 61, 61)],
 )
-def test_uniform_weights_fill_their_bounds(weights, of_inward, of_recurrent, recurrent_bias):
+def test_uniform_weights_fill_their_bounds(weights, inward_bound, recurrent_bound, recurrent_bias):
     layer = network(hidden=[61], weights=weights, recurrent_bias=recurrent_bias).layers[0]
-    for linear, fan_in in ((layer.inward, of_inward), (layer.recurrent, of_recurrent)):
+    for linear, fan_in in ((layer.inward, inward_bound), (layer.recurrent, recurrent_bound)):
         assert filled(linear.weight, 1 / math.sqrt(fan_in))
         assert linear.bias is None or filled(linear.bias, 1 / math.sqrt(fan_in))
     assert (layer.recurrent.bias is not None) == recurrent_bias

@@ -167,7 +167,7 @@ def test_other_networks_are_refused_with_the_reason(neuron, options, more, messa
 def test_other_graphs_are_refused_with_the_reason():
     nir = pytest.importorskip("nir", reason="the extra nir is not installed")
     graph = to_nir(network(*NETWORKS["plif"]), DT)
-    one = np.ones(6)
+    ones = np.ones(6)
 
     def refused(message, **nodes):
         edges = [edge for edge in graph.edges if not {*edges_of(nodes)} & {*edge}]
@@ -177,11 +177,13 @@ def test_other_graphs_are_refused_with_the_reason():
     def edges_of(nodes):
         return [name for name, node in nodes.items() if node is None]
 
-    refused("layer1 is a IF; it reads LIF, CubaLIF, Linear", layer1=nir.IF(r=one, v_threshold=one, v_reset=0 * one))
-    rest = nir.LIF(tau=one, r=one, v_leak=one, v_threshold=one)
+    refused("layer1 is a IF; it reads LIF, CubaLIF, Linear", layer1=nir.IF(r=ones, v_threshold=ones, v_reset=0 * ones))
+    rest = nir.LIF(tau=ones, r=ones, v_leak=ones, v_threshold=ones)
     refused("layer1 has a resting or reset potential other than 0", layer1=rest)
-    refused("layer1_inward is a Scale; it reads", layer1_inward=nir.Scale(one), input=nir.Input({"input": one[:1] * 6}))
-    refused("the loop of layer1 is a Scale", layer1_recurrent=nir.Scale(one))
+    refused(
+        "layer1_inward is a Scale; it reads", layer1_inward=nir.Scale(ones), input=nir.Input({"input": ones[:1] * 6})
+    )
+    refused("the loop of layer1 is a Scale", layer1_recurrent=nir.Scale(ones))
     refused("it reads layers in series", readout=None)
     ends = {"input": nir.Input({"input": np.array([6])}), "output": nir.Output({"output": np.array([6])})}
     with pytest.raises(UsageError, match="it reads layers in series"):
@@ -217,10 +219,10 @@ def test_convolutions_come_back_and_spike_alike(layers, neuron, tmp_path):
     again = tt.build_network("nir", (2, 6, 6), 3, tt.neuron_type(**neuron), path=str(path))
     x = 3 * torch.rand(20, 4, 72, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
-        one, other = (n.unroll(x, n.initial_state(4)) for n in (net, again))
-    assert all(0.01 < float(z.mean()) < 0.9 for z in one.spikes)
-    assert all(torch.equal(a, b) for a, b in zip(one.spikes, other.spikes, strict=True))
-    torch.testing.assert_close(one.outputs, other.outputs)
+        window, other = (n.unroll(x, n.initial_state(4)) for n in (net, again))
+    assert all(0.01 < float(z.mean()) < 0.9 for z in window.spikes)
+    assert all(torch.equal(a, b) for a, b in zip(window.spikes, other.spikes, strict=True))
+    torch.testing.assert_close(window.outputs, other.outputs)
     nir.write(tmp_path / "again.nir", to_nir(again, DT))
     assert_same(nir.read(path), nir.read(tmp_path / "again.nir"))
 
@@ -231,7 +233,7 @@ def assert_same(graph, other):
     assert kinds[0] == kinds[1] and len(graph.edges) == len(other.edges)
     for kind in ("Conv2d", "Affine", "Linear"):
         weights = [[n.weight for n in g.nodes.values() if type(n).__name__ == kind] for g in (graph, other)]
-        norms = [sorted(float(np.linalg.norm(weight)) for weight in of_graph) for of_graph in weights]
+        norms = [sorted(float(np.linalg.norm(weight)) for weight in graph_weights) for graph_weights in weights]
         np.testing.assert_allclose(*norms, rtol=1e-5)
 
 

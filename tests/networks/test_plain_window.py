@@ -75,12 +75,12 @@ class Late:
     def __init__(self, sent: list[torch.Tensor]) -> None:
         self.sent = sent
 
-    def __getitem__(self, at):
-        return [self.sent[0], *self.sent[:-1]][at]
+    def __getitem__(self, index):
+        return [self.sent[0], *self.sent[:-1]][index]
 
 
 @pytest.mark.parametrize(
-    ("broken", "found", "not_found"),
+    ("broken", "fields", "not_found"),
     [
         (lambda drive, R, sent: drive, "recurrent.weight", "inward.weight"),
         (lambda drive, R, sent: with_recurrent_gradient(drive.detach(), R, sent), "inward.weight", "recurrent.weight"),
@@ -88,11 +88,11 @@ class Late:
     ],
     ids=["R learns nothing", "W learns nothing", "what is sent comes late"],
 )
-def test_a_fault_is_found(broken, found, not_found, monkeypatch):
+def test_a_fault_is_found(broken, fields, not_found, monkeypatch):
     net = net_of(Own, {})
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     monkeypatch.setattr("throughtime.networks.kernels.plain_window.with_recurrent_gradient", broken)
     differs = differing(shown(net, x, state), plain)
-    assert f"all by layers.0.{found}" in differs
+    assert f"all by layers.0.{fields}" in differs
     assert f"all by layers.0.{not_found}" not in differs

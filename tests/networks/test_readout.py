@@ -57,5 +57,5 @@ def test_old_names(leak, names):
     )
     assert names <= weights.keys()
     assert target.load_state_dict(weights).missing_keys == []
-    for one, other in zip(source.state_dict().values(), target.state_dict().values(), strict=True):
-        assert torch.equal(one, other)
+    for value, other in zip(source.state_dict().values(), target.state_dict().values(), strict=True):
+        assert torch.equal(value, other)

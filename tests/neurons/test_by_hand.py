@@ -118,7 +118,9 @@ def test_ltc():
         neuron.adaptation_gate.weight.copy_(torch.tensor([[0.2, 0.4]], dtype=torch.float64))
         neuron.adaptation_gate.bias.fill_(-0.1)
     states, slope = walked(neuron, zeros(LTCState))
-    assert [[float(part.detach()) for part in state] for state in states] == [pytest.approx(each) for each in expected]
+    assert [[float(part.detach()) for part in state] for state in states] == [
+        pytest.approx(state_values) for state_values in expected
+    ]
     assert [z for _, _, z in expected] == [1, 0, 0]
     assert slope == pytest.approx(dv, rel=1e-9) and abs(slope) > 1e-3
 
@@ -136,7 +138,7 @@ def test_lstm():
         z, state = LSTM(1)(x[t].reshape(1, 4), state)
         states.append((float(state.c.detach()), float(z.detach())))
         assert state.v is z and state.z is z
-    assert states == [pytest.approx(each) for each in expected]
+    assert states == [pytest.approx(state_values) for state_values in expected]
     (gradient,) = torch.autograd.grad(state.z.sum(), x)
     dc = σ(-0.5) * σ(0.4) * σ(0.3) * (1 - math.tanh(0.5) ** 2)
     assert float(gradient[0, 2]) == pytest.approx(σ(0.2) * (1 - math.tanh(c) ** 2) * dc)

@@ -36,10 +36,10 @@ class D(NamedTuple):
     d: float = 0.0
 
     def __add__(self, other):
-        return D(self.x + of(other).x, self.d + of(other).d)
+        return D(self.x + field_of(other).x, self.d + field_of(other).d)
 
     def __mul__(self, other):
-        return D(self.x * of(other).x, self.d * of(other).x + self.x * of(other).d)
+        return D(self.x * field_of(other).x, self.d * field_of(other).x + self.x * field_of(other).d)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -47,10 +47,10 @@ class D(NamedTuple):
         return -1.0 * self
 
     def __sub__(self, other):
-        return self + -of(other)
+        return self + -field_of(other)
 
     def __rsub__(self, other):
-        return of(other) - self
+        return field_of(other) - self
 
     def fixed(self):
         return D(self.x)
@@ -59,7 +59,7 @@ class D(NamedTuple):
         return D(f(self.x), slope(self.x) * self.d)
 
 
-def of(x):
+def field_of(x):
     return x if isinstance(x, D) else D(float(x))
 
 
@@ -87,7 +87,7 @@ def expected_of(step, state: dict[str, D], currents: tuple[float, ...]) -> list[
     """States after each step; the first current is the variable."""
     states = []
     for t, I in enumerate(currents):
-        state = {name: of(value) for name, value in step(D(I, float(t == 0)), **state).items()}
+        state = {name: field_of(value) for name, value in step(D(I, float(t == 0)), **state).items()}
         states.append(state)
     return states
 
@@ -106,10 +106,10 @@ def assert_steps(neuron: Neuron, step, first: dict[str, float], currents: tuple[
         z, state = neuron(current, state)
         assert z is state.z
         result.append({name: float(value.detach()) for name, value in state._asdict().items()})
-    for each, wanted in zip(result, expected, strict=True):
-        assert each == pytest.approx({name: value.x for name, value in wanted.items()}, rel=1e-6, abs=1e-12)
+    for values, wanted in zip(result, expected, strict=True):
+        assert values == pytest.approx({name: value.x for name, value in wanted.items()}, rel=1e-6, abs=1e-12)
     if neuron.spiking:
-        assert [each["z"] for each in result] == spikes
+        assert [values["z"] for values in result] == spikes
     for field in ("v", "z"):
         (slope,) = torch.autograd.grad(getattr(state, field).sum(), I, retain_graph=True)
         assert float(slope[0]) == pytest.approx(expected[-1][field].d, rel=1e-5, abs=1e-14) and slope[0] != 0

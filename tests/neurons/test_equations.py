@@ -216,8 +216,10 @@ class HasGates(LIF):
     def __init__(self, size: int, currents: int) -> None:
         super().__init__(size)
         self.currents = currents
-        self.of_z, self.of_v, self.of_w = (nn.Linear((1 + currents) * size, size, bias) for bias in (True, False, True))
-        self.gates = {"z": Gate("of_z", reads="z"), "v": Gate("of_v", reads="v"), "w": Gate("of_w", reads="w")}
+        self.z_map, self.v_map, self.w_map = (
+            nn.Linear((1 + currents) * size, size, bias) for bias in (True, False, True)
+        )
+        self.gates = {"z": Gate("z_map", reads="z"), "v": Gate("v_map", reads="v"), "w": Gate("w_map", reads="w")}
 
     def initial_state(self, batch, like):
         return State(*like.new_zeros(3, batch, *self.shape))

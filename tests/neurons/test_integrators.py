@@ -62,7 +62,7 @@ def test_trained():
     neuron = TrainedIntegrator(2, tau=20.0).double()
     neuron.tau.data = torch.tensor([1 / math.log(2), -1 / math.log(4)], dtype=F64)
     y, _ = taken(neuron, torch.tensor([[4.0, 4.0], [8.0, 8.0], [0.0, 0.0]], dtype=F64))
-    assert y.detach().tolist() == [pytest.approx(each) for each in ([2.0, 3.0], [5.0, 6.75], [2.5, 1.6875])]
+    assert y.detach().tolist() == [pytest.approx(row) for row in ([2.0, 3.0], [5.0, 6.75], [2.5, 1.6875])]
     # y_1 = (1 − κ) I_1, so dy_1/dκ = −I_1; dκ/dτ = κ / τ² = ln² 2 / 2.
     (gradient,) = torch.autograd.grad(y[0, 0], neuron.tau)
     assert gradient.tolist() == pytest.approx([-4 * math.log(2) ** 2 / 2, 0])

@@ -28,7 +28,7 @@ def number(value: float) -> torch.Tensor:
     return torch.full((1, 1), value, dtype=torch.float64)
 
 
-def of(which: int, I: float, s: float, by_current: float, by_state: float, bias: float) -> float:
+def gate_of(which: int, I: float, s: float, by_current: float, by_state: float, bias: float) -> float:
     """σ of what the map computes that reads both (0), I (1) or s (2), or of a constant (3), which is the bias."""
     return σ(by_current * I * (which in (0, 1)) + by_state * s * (which in (0, 2)) + bias)
 
@@ -57,7 +57,7 @@ def test_two_steps_by_hand(m, a):
     state, v, b = LTCState(number(0), number(1), number(0)), 0.0, 1.0
     for I in CURRENTS:
         _, state = neuron(number(I), state)
-        v, b = v + of(m, I, v, 2.0, -1.0, 0.4) * (I - v), of(a, I, b, 3.0, 1.0, -0.7) * b
+        v, b = v + gate_of(m, I, v, 2.0, -1.0, 0.4) * (I - v), gate_of(a, I, b, 3.0, 1.0, -0.7) * b
         assert [float(part.detach()) for part in state] == pytest.approx([v, b, 0])
 
 

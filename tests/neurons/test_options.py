@@ -86,6 +86,6 @@ def test_neurons_that_do_not_adapt_are_lif():
             _, state = neuron(I, state)
             z.append(state.z)
         spikes.append(torch.cat(z))
-    of_mixed, of_lif, of_alif = spikes
-    assert torch.equal(of_mixed[:, :3], of_lif[:, :3]) and torch.equal(of_mixed[:, 3:], of_alif[:, 3:])
-    assert not torch.equal(of_lif, of_alif) and of_lif.any(0).all()
+    mixed_spikes, lif_spikes, alif_spikes = spikes
+    assert torch.equal(mixed_spikes[:, :3], lif_spikes[:, :3]) and torch.equal(mixed_spikes[:, 3:], alif_spikes[:, 3:])
+    assert not torch.equal(lif_spikes, alif_spikes) and lif_spikes.any(0).all()

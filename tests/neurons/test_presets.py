@@ -113,11 +113,11 @@ def test_ltc_smnist():
     assert float(v.mean()) == pytest.approx(0.5, abs=0.02)
     assert torch.equal(b, torch.full_like(b, 0.1)) and not z.any()
     # θ = 0.1 + 1.8 b with b = 0.2 at rest in ρ = 1: 0.46.  Gates held open or shut by their biases.
-    one = NEURONS["ltc_smnist"].factory(1)
+    single = NEURONS["ltc_smnist"].factory(1)
     with torch.no_grad():
-        one.adaptation_gate.bias.fill_(100)
-    assert float(step(one, 0.47, v=0.47, b=0.2, z=0.0).z) == 1
-    assert float(step(one, 0.45, v=0.45, b=0.2, z=0.0).z) == 0
+        single.adaptation_gate.bias.fill_(100)
+    assert float(step(single, 0.47, v=0.47, b=0.2, z=0.0).z) == 1
+    assert float(step(single, 0.45, v=0.45, b=0.2, z=0.0).z) == 0
 
 
 def test_adding_networks_read_the_last_membrane_alone():

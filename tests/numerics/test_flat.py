@@ -80,11 +80,11 @@ def test_large_matrices_begin_with_a_line_of_memory():
 def test_what_shares_memory_or_fills_a_part_of_one_stays():
     made, block = net(), torch.zeros(10)
     made[0].bias.data = made[1].weight.data.view(-1)[:3]  # tied to a part of another
-    one, two = nn.Parameter(block[:4]), nn.Parameter(block[6:])
-    places = [p.data_ptr() for p in (made[0].bias, made[1].weight, one, two)]
-    flatten([*made.parameters(), one, two])
-    assert places == [p.data_ptr() for p in (made[0].bias, made[1].weight, one, two)]
-    assert [w.numel() for w in Flat([*made.parameters(), one, two]).weights] == [14, 3, 6, 4, 4]
+    first, two = nn.Parameter(block[:4]), nn.Parameter(block[6:])
+    places = [p.data_ptr() for p in (made[0].bias, made[1].weight, first, two)]
+    flatten([*made.parameters(), first, two])
+    assert places == [p.data_ptr() for p in (made[0].bias, made[1].weight, first, two)]
+    assert [w.numel() for w in Flat([*made.parameters(), first, two]).weights] == [14, 3, 6, 4, 4]
 
 
 def test_neighbours_of_different_dtypes_are_not_joined():

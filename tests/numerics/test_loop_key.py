@@ -108,9 +108,9 @@ def test_the_key_follows_all_that_is_reached_by_name(name, value, monkeypatch):
 
 
 def test_the_key_follows_the_constants_of_a_function():
-    one, other = (eval(f"lambda x: x + {c}") for c in (1.0, 2.0))
-    assert one.__code__.co_code == other.__code__.co_code
-    assert key_of(one) != key_of(other)
+    first, other = (eval(f"lambda x: x + {c}") for c in (1.0, 2.0))
+    assert first.__code__.co_code == other.__code__.co_code
+    assert key_of(first) != key_of(other)
 
 
 def test_the_key_follows_what_a_closure_holds():
@@ -161,7 +161,7 @@ def unannotated(source: str) -> list[str]:
             plain = {p.arg for p in loop.args.args if p.annotation is None or ast.unparse(p.annotation) == "Any"}
             reads = (node for node in ast.walk(loop) if isinstance(node, ast.Attribute))
             result += [f"{loop.name}: {ast.unparse(n)}" for n in reads if ast.unparse(n.value) in plain]
-    return [each for each in result if each.rpartition(".")[2] not in OF_ARRAYS]
+    return [name for name in result if name.rpartition(".")[2] not in OF_ARRAYS]
 
 
 def test_parameters_whose_fields_loops_read_are_annotated():
@@ -171,5 +171,5 @@ def test_parameters_whose_fields_loops_read_are_annotated():
         path for room in ("numerics", "neurons", "networks", "algorithms") for path in root.glob(f"{room}/**/*.py")
     ]
     assert len(files) > 40
-    assert [each for path in files for each in unannotated(path.read_text())] == []
+    assert [name for path in files for name in unannotated(path.read_text())] == []
     assert unannotated("@compiled\ndef f(x: Any, m: Any, n: Map):\n    x[m.first] = n.last\n") == ["f: m.first"]

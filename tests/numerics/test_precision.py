@@ -137,10 +137,10 @@ def test_gradients_are_off_by_some_and_not_by_much(neuron, options):
     """And a window's are those of its steps, closer than float32's: its kernel takes the same products."""
     full, mixed = twins(neuron, NETS[options])
     x = torch.randn(12, 8, 3) * 4
-    of_steps = gradient(mixed, x, step_by_step=True)
-    error, of_window = relative(gradient(mixed, x), gradient(full, x)), relative(gradient(mixed, x), of_steps)
+    by_steps = gradient(mixed, x, step_by_step=True)
+    error, window_error = relative(gradient(mixed, x), gradient(full, x)), relative(gradient(mixed, x), by_steps)
     assert 1e-4 < error < 0.3
-    assert of_window < error / 2 + 0.01
+    assert window_error < error / 2 + 0.01
 
 
 @pytest.mark.parametrize("neuron", ["lif", "ltc", "lstm"])

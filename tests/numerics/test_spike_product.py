@@ -65,7 +65,7 @@ def test_they_are_the_dense_products_whatever_the_rate(calls, rate, inputs, outp
     torch.testing.assert_close(SpikeProduct(R, FLOAT32, SHORT).add(sums.clone(), z[0]), sums + z[0] @ R.t())
     result = add_weight_gradient(R.clone(), δ, z.to(torch.int8), FLOAT32)
     torch.testing.assert_close(result, R + δ.flatten(0, 1).t() @ z.flatten(0, 1))
-    few = [float(each.mean()) <= FEW for each in (z[0], z)]
+    few = [float(spikes.mean()) <= FEW for spikes in (z[0], z)]
     assert calls == [f"{n}: {'taken' if f else 'left'}" for n, f in zip(("add_rows", "add_outer"), few, strict=True)]
 
 

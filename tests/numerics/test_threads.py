@@ -85,9 +85,9 @@ def test_windows_on_two_threads(neuron, options):
     net = network(neuron, {"slope": "trained"} if neuron == "ltc" else {}, hidden=[NARROW], **options)
     x, state = inputs(), before(net)
     with threads(1):
-        one = shown(net, x, state)
+        single = shown(net, x, state)
     with threads(2):
-        assert differing(shown(net, x, state), one) == []
+        assert differing(shown(net, x, state), single) == []
 
 
 @pytest.mark.parametrize("neuron", ["asrnn", "ltc"])  # sums for each neuron; for all
@@ -95,9 +95,9 @@ def test_windows_on_two_threads(neuron, options):
 def test_single_steps_on_two_threads(neuron, options):
     net = network(neuron, {"slope": "trained"} if neuron == "ltc" else {}, hidden=[NARROW], **options)
     with threads(1):
-        one = steps_of(net, True, batch=2 * PART + 3)
+        single = steps_of(net, True, batch=2 * PART + 3)
     with threads(2):
-        assert differing(steps_of(net, True, batch=2 * PART + 3), one) == []
+        assert differing(steps_of(net, True, batch=2 * PART + 3), single) == []
 
 
 def rows_added() -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,9 +110,9 @@ def rows_added() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_rows_are_added_on_three_threads():
     with threads(1):
-        one = rows_added()
+        single = rows_added()
     with threads(3):
-        torch.testing.assert_close(rows_added(), one)
+        torch.testing.assert_close(rows_added(), single)
 
 
 def test_a_part_that_nobody_adds_is_found(monkeypatch):

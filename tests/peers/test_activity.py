@@ -147,11 +147,11 @@ def test_equal_at_any_batch_size_where_no_map_reads_both(inputs, batch, neuroben
 
 def test_their_split_depends_on_the_batch_and_their_sum_does_not(neurobench):
     network, x = made("lif", mixed)
-    one, six = (theirs(Hookable(network), x, batch) for batch in (1, SEQUENCES))
+    single, six = (theirs(Hookable(network), x, batch) for batch in (1, SEQUENCES))
     macs, acs = "synaptic_operations.effective_macs", "synaptic_operations.effective_acs"
-    assert one[macs] < six[macs]
-    assert one[macs] + one[acs] == pytest.approx(six[macs] + six[acs], abs=1e-9)
-    assert ours(network, x)[macs] == one[macs]
+    assert single[macs] < six[macs]
+    assert single[macs] + single[acs] == pytest.approx(six[macs] + six[acs], abs=1e-9)
+    assert ours(network, x)[macs] == single[macs]
 
 
 @pytest.mark.parametrize("bias", [True, False])

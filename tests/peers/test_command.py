@@ -124,11 +124,11 @@ def test_pp_prop_as_eprop_of_adaptive_neurons_is_another_gradient_as_its_note_sa
 
 def test_every_neuron_of_every_work_spikes():
     """Without spikes gradients agree whatever the reset and the recurrence are."""
-    for each in WORKLOADS.values():
-        asked = question(each._replace(steps=min(each.steps, 100), batch=16))
+    for work in WORKLOADS.values():
+        asked = question(work._replace(steps=min(work.steps, 100), batch=16))
         with torch.no_grad():
             z = asked.network.unroll(asked.batch.x, asked.network.initial_state(16)).spikes[0]
-        assert 0.01 < z.mean() < 0.5, each.name
+        assert 0.01 < z.mean() < 0.5, work.name
 
 
 def test_a_difference_is_the_largest_of_all_tensors_over_the_largest_number_of_ours():

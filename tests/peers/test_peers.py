@@ -109,9 +109,9 @@ def test_lif_is_snntorchs_leaky(snntorch):
 def test_backpropagation_through_lif_is_that_through_snntorchs_leaky(snntorch, name, theirs, k):
     """Our h takes (v − θ)/θ, theirs U − 1 at their threshold 1: with U = v/θ, I′ = (1 − α) I/θ the gradients agree."""
     lif = LIF(SIZE, tau=8.0, threshold=0.3, surrogate=name).double()
-    one = torch.ones(SIZE, dtype=F64)
+    ones = torch.ones(SIZE, dtype=F64)
     surrogate = in_float64(getattr(pytest.importorskip("snntorch.surrogate"), theirs), k)
-    leaky = snntorch.Leaky(beta=lif.alpha, threshold=one, spike_grad=surrogate)
+    leaky = snntorch.Leaky(beta=lif.alpha, threshold=ones, spike_grad=surrogate)
     I = currents(lif.threshold).requires_grad_()
     z, _ = ours(lif, I)
     U, spikes = torch.zeros(BATCH, SIZE, dtype=F64), []
@@ -277,14 +277,14 @@ def test_alif_is_norses_adaptive_lif_with_the_threshold_read_as_a_current(norse)
         v_reset=θ - taken_off,
         beta=β_theirs,
     )
-    one, none = torch.eye(SIZE, dtype=F64), torch.zeros(SIZE, SIZE, dtype=F64)
+    identity, none = torch.eye(SIZE, dtype=F64), torch.zeros(SIZE, SIZE, dtype=F64)
     I = currents(θ)
     z, states = ours(alif, I)
     zero = torch.zeros(BATCH, SIZE, dtype=F64)
     state = module.LSNNState(z=zero, v=zero, i=I[0], b=zero)
     for t in range(STEPS):
         following = I[t + 1] if t + 1 < STEPS else zero
-        z_theirs, state = module.ada_lif_step(following, state, one, none, p, dt=1.0)
+        z_theirs, state = module.ada_lif_step(following, state, identity, none, p, dt=1.0)
         assert torch.equal(z_theirs, z[t])
         a = (state.b - β_theirs * z_theirs) * (1 - ρ) / (ρ * β_theirs)
         same(a, states[t].a)
@@ -310,7 +310,7 @@ def test_the_threshold_of_alif_is_norses_lsnn(norse):
     p = module.LSNNParameters(
         tau_syn_inv=1.0, tau_mem_inv=1 - α, tau_adapt_inv=1 - ρ, v_leak=0.0, v_th=θ, beta=β_theirs
     )
-    one, none = torch.eye(SIZE, dtype=F64), torch.zeros(SIZE, SIZE, dtype=F64)
+    identity, none = torch.eye(SIZE, dtype=F64), torch.zeros(SIZE, SIZE, dtype=F64)
     I = currents(θ)
     z, states = ours(alif, I)
     zero = torch.zeros(BATCH, SIZE, dtype=F64)
@@ -318,7 +318,7 @@ def test_the_threshold_of_alif_is_norses_lsnn(norse):
     for t in range(STEPS):
         following = I[t + 1] if t + 1 < STEPS else zero
         v_reset = α * state.v + (1 - α) * state.i - θ / α
-        z_theirs, state = module.lsnn_step(following, state, one, none, p._replace(v_reset=v_reset), dt=1.0)
+        z_theirs, state = module.lsnn_step(following, state, identity, none, p._replace(v_reset=v_reset), dt=1.0)
         assert torch.equal(z_theirs, z[t])
         same(state.b - β_theirs * z_theirs, θ + β * states[t].a)
         same(state.v + z_theirs * θ / α, states[t].v)
@@ -523,9 +523,9 @@ def fptt_as_read(reading: Reading, width: int, stateful: bool) -> Trail:
     for x, target in sequences(width):
         h = torch.zeros(SAMPLES, width, dtype=F64)
         for p in range(PARTS):
-            of_loss, after = loss_gradient(x[p], h, target, p)
+            gradient, after = loss_gradient(x[p], h, target, p)
             with torch.no_grad():
-                for w, m, g, dl in zip(W, mean, last, of_loss, strict=True):
+                for w, m, g, dl in zip(W, mean, last, gradient, strict=True):
                     n = w.numel() if reading.square == "mean" else 1
                     w -= RATE * (dl + ALPHA / n * (w - m - g / (2 * ALPHA)))
             trail.append(([w.detach().clone() for w in W], [m.clone() for m in mean]))

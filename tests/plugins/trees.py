@@ -90,8 +90,8 @@ def iou(box: Tensor, boxes: Tensor) -> Tensor:
     """Intersection over union of a box [4], from its corners, with each of some, [m, 4]."""
     low, high = torch.maximum(box[:2], boxes[:, :2]), torch.minimum(box[2:], boxes[:, 2:])
     both = (high - low).clamp(min=0).prod(1)
-    of_box, of_boxes = (box[2:] - box[:2]).clamp(min=0).prod(), (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return both / (of_box + of_boxes - both)
+    box_area, box_areas = (box[2:] - box[:2]).clamp(min=0).prod(), (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return both / (box_area + box_areas - both)
 
 
 class OneOfTheBoxes(Task):

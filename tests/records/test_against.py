@@ -19,7 +19,7 @@ def test_a_difference_of_means_is_paired_and_corrected():
     result = against(runs(0, 0, 0), {"a": runs(1, 2, 3), "b": runs(-1, -2, -3)}, "higher")
     assert result["a"].difference == 2 and result["a"].n == 3 and result["a"].p == pytest.approx(2 * 0.07418, rel=1e-3)
     assert result["a"].low == pytest.approx(2 - 4.3027 / math.sqrt(3), rel=1e-4)
-    assert {of.word for of in result.values()} == {"not distinguished"}
+    assert {verdict.word for verdict in result.values()} == {"not distinguished"}
     alone = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2)}, "lower")
     assert (
         alone["a"].word == "worse"
@@ -58,7 +58,7 @@ def test_a_single_replicate_decides_nothing():
 
 def test_n_of_one_pair_decides_nothing_where_that_of_another_does():
     result = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2), "b": {0: 4}}, "higher")
-    assert [of.word for of in result.values()] == ["better", "n decides nothing"]
+    assert [verdict.word for verdict in result.values()] == ["better", "n decides nothing"]
 
 
 def test_rules_without_a_common_replicate_are_not_distinguished():
@@ -72,9 +72,9 @@ def test_false_verdicts_within_a_family_are_at_most_five_percent():
     draws = random.normal(size=(families, 7, 5))
     task = solved("higher", "fraction", 0.5)
     coins = 0.5 + 0.45 * (random.random((families, 7, 5)) < 0.5)
-    for values, of in ((draws, None), (coins, task)):
+    for values, solved_task in ((draws, None), (coins, task)):
         wrong = 0
         for base, *rules in values:
-            result = against(runs(*base), {str(i): runs(*rule) for i, rule in enumerate(rules)}, "higher", of)
-            wrong += any(one.word in ("better", "worse") for one in result.values())
+            result = against(runs(*base), {str(i): runs(*rule) for i, rule in enumerate(rules)}, "higher", solved_task)
+            wrong += any(verdict.word in ("better", "worse") for verdict in result.values())
         assert wrong / families <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / families)

@@ -92,11 +92,11 @@ def test_a_constant_in_an_imported_component_module_changes_it(sources):
 
 def test_imports_are_followed_to_the_end_and_round_in_a_circle(sources):
     first = "from throughtime.neurons import second\n"
-    one, two = (
+    before, after = (
         digest(sources, surrogate=first, neurons__second=f"import throughtime.neurons.surrogate\nγ = {γ}\n")
         for γ in (1, 2)
     )
-    assert one != two
+    assert before != after
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_imports_are_followed_to_the_end_and_round_in_a_circle(sources):
     ],
 )
 def test_every_form_of_import_is_seen(sources, imported):
-    one, two = (digest(sources, surrogate=imported, neurons__deep=f"γ = {γ}") for γ in (1, 2))
-    assert one != two
+    before, after = (digest(sources, surrogate=imported, neurons__deep=f"γ = {γ}") for γ in (1, 2))
+    assert before != after
 
 
 def test_imports_for_type_checkers_and_of_the_harness_are_not_followed(sources):
@@ -122,10 +122,10 @@ def test_imports_for_type_checkers_and_of_the_harness_are_not_followed(sources):
         "if TYPE_CHECKING:\n    from throughtime.neurons import deep",
         "import typing\nif typing.TYPE_CHECKING:\n    from throughtime.neurons.deep import γ",
     ):
-        one, two = (digest(sources, surrogate=imported, neurons__deep=f"γ = {γ}") for γ in (1, 2))
-        assert one == two
-    one, two = (digest(sources, surrogate="import throughtime.registry.x", registry__x=f"γ = {γ}") for γ in (1, 2))
-    assert one == two
+        before, after = (digest(sources, surrogate=imported, neurons__deep=f"γ = {γ}") for γ in (1, 2))
+        assert before == after
+    before, after = (digest(sources, surrogate="import throughtime.registry.x", registry__x=f"γ = {γ}") for γ in (1, 2))
+    assert before == after
 
 
 def test_the_name_and_place_of_a_plugin_do_not_matter(sources):
@@ -141,8 +141,8 @@ def test_the_package_of_an_installed_plugin_is_followed_without_importing_it(tmp
         (package / "__init__.py").write_text("")
         (package / "rule.py").write_text("from .deep import γ\n\ndef rule(): ...\n")
         (package / "deep.py").write_text(f"γ = {γ}\n")
-        with monkeypatch.context() as here:
-            here.syspath_prepend(tmp_path / place)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(tmp_path / place)
             module_digest.cache_clear()  # as in a process of its own
             result.append(code_digest(types.FunctionType((lambda: None).__code__, {"__name__": "plugged.rule"})))
         assert not {"plugged", "plugged.deep"} & sys.modules.keys()
@@ -191,8 +191,8 @@ ROOMS = [name.rpartition(".")[2] for name in FOLLOWED]
     "room", [name for name in ROOMS if name not in ("algorithms", "neurons", "networks", "datasets")]
 )
 def test_rooms_that_decide_or_measure_numbers_are_followed(sources, room):
-    one, two = (digest(sources, f"import throughtime.{room}", **{f"__{room}": f"γ = {γ}"}) for γ in (1, 2))
-    assert one != two
+    before, after = (digest(sources, f"import throughtime.{room}", **{f"__{room}": f"γ = {γ}"}) for γ in (1, 2))
+    assert before != after
 
 
 def test_all_that_a_pass_runs_on_is_followed_but_what_names_and_stores():

@@ -40,8 +40,8 @@ def test_parquet_gives_back_runs_and_curves(folder, tmp_path, capsys):
     assert list(runs["id"]) == list(frame["id"]) and list(runs["status"]) == list(frame["status"])
     assert list(runs["accuracy"][:2]) == pytest.approx([0.7, 0.8]) and math.isnan(runs["accuracy"][2])
     assert set(runs.columns) == set(frame.columns)
-    of_first = curves[curves["id"] == runs["id"][0]]
-    assert list(of_first["validation"]) == CURVE and list(of_first["epoch"]) == [1, 2, 3]
+    first_curve = curves[curves["id"] == runs["id"][0]]
+    assert list(first_curve["validation"]) == CURVE and list(first_curve["epoch"]) == [1, 2, 3]
     assert len(curves) == 7
 
 
@@ -70,13 +70,13 @@ def test_a_measure_of_0_is_a_measure(store, tmp_path, capsys):
 
 def chunks(data: bytes) -> Iterator[bytes]:
     """Yield the records of a .wandb file, which has the format of LevelDB's log after a header of 7 bytes."""
-    block, at, parts = 32768, 7, b""
-    while at + 7 <= len(data):
-        if block - at % block < 7:  # a block ends with zeros where no header fits
-            at += block - at % block
-        length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
-        parts += data[at + 7 : at + 7 + length]
-        at += 7 + length
+    block, position, parts = 32768, 7, b""
+    while position + 7 <= len(data):
+        if block - position % block < 7:  # a block ends with zeros where no header fits
+            position += block - position % block
+        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
         if kind in (1, 4):  # complete, or its last part
             yield parts
             parts = b""

@@ -34,8 +34,8 @@ def test_runs_that_agree_on_all_sequences_leave_the_spread_of_the_sequences():
 def test_sequences_that_are_all_alike_leave_the_spread_of_the_runs():
     d = [1, 0, 0, 1]
     base = [[False] * 50] * 4
-    new = [[bool(each)] * 50 for each in d]
-    result, over_runs = paired_difference(base, new), mean_interval([float(each) for each in d])
+    new = [[bool(difference)] * 50 for difference in d]
+    result, over_runs = paired_difference(base, new), mean_interval([float(difference) for difference in d])
     assert (result.low, result.high) == pytest.approx((over_runs.low, over_runs.high))
 
 
@@ -47,13 +47,13 @@ def test_one_run_has_no_interval_and_other_splits_are_refused():
         paired_difference([], [])
 
 
-@pytest.mark.parametrize("of_runs, of_sequences", [(0.0, 1.5), (0.5, 1.5), (0.5, 0.0)])
-def test_the_interval_covers_the_true_difference(of_runs, of_sequences):
+@pytest.mark.parametrize("run_deviation, sequence_deviation", [(0.0, 1.5), (0.5, 1.5), (0.5, 0.0)])
+def test_the_interval_covers_the_true_difference(run_deviation, sequence_deviation):
     """Two groups, each with its own difficulty of each sequence and quality of each run; the true difference is 0."""
     random, covered, R, n = np.random.default_rng(1), 0, 5, 200
 
     def runs():
-        own = of_runs * random.normal(size=(R, 1)) + of_sequences * random.normal(size=n)
+        own = run_deviation * random.normal(size=(R, 1)) + sequence_deviation * random.normal(size=n)
         return random.normal(size=(R, n)) + own > 0
 
     for _ in range(400):

@@ -23,8 +23,8 @@ def spec(**changes):
 
 
 def record(run="0123456789ab", **changes):
-    of = changes.pop("spec", None) or spec()
-    return Record(id=run, label=of.label, spec=of, **({"status": "ok"} | changes))
+    run_spec = changes.pop("spec", None) or spec()
+    return Record(id=run, label=run_spec.label, spec=run_spec, **({"status": "ok"} | changes))
 
 
 FULL = {
@@ -55,8 +55,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_samples_that_are_no_numbers_come_back(tmp_path):
     diverged = Measure(value=None, unit="1", method="mean", missing="diverged", samples=[1.0, math.inf, math.nan])
     path = write_record(record(status="diverged", measures={"loss": diverged}), tmp_path)
-    one, two, three = read_record(path).measures["loss"].samples
-    assert (one, two) == (1.0, math.inf)
+    first, two, three = read_record(path).measures["loss"].samples
+    assert (first, two) == (1.0, math.inf)
     assert math.isnan(three)
     assert "NaN" in json.loads(path.read_text())["measures"]["loss"]["samples"]  # a text: JSON has no such number
 
@@ -157,7 +157,7 @@ def test_the_id_changes_with_each_choice_and_with_the_code():
     assert len(same) == 1
     assert len(others) == 6
     assert not same & others
-    assert all(len(one) == 12 and set(one) <= set("0123456789abcdef") for one in same | others)
+    assert all(len(run_id) == 12 and set(run_id) <= set("0123456789abcdef") for run_id in same | others)
 
 
 def test_an_option_that_was_added_later_changes_no_id_at_its_default():

@@ -72,10 +72,13 @@ def test_coverage_of_the_mean_of_five_fractions_is_nominal_on_the_logit():
     generator = np.random.default_rng(0)
     samples = generator.beta(18, 2, (2000, 5))  # mean 0.9, standard deviation 0.065
     on = {scale: [mean_interval(values, scale=scale) for values in samples] for scale in ("identity", "logit")}
-    covered = {scale: np.mean([one.low <= 0.9 <= one.high for one in intervals]) for scale, intervals in on.items()}
+    covered = {
+        scale: np.mean([interval.low <= 0.9 <= interval.high for interval in intervals])
+        for scale, intervals in on.items()
+    }
     assert covered["logit"] == pytest.approx(0.95, abs=0.015)
     assert covered["identity"] < covered["logit"]
-    assert max(one.high for one in on["logit"]) < 1 < max(one.high for one in on["identity"])
+    assert max(interval.high for interval in on["logit"]) < 1 < max(interval.high for interval in on["identity"])
 
 
 def test_values_out_of_range_are_refused():

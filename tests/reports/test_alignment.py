@@ -32,21 +32,23 @@ def keys(numbers: Numbers) -> dict[str, float | None]:
     }
 
 
-def put_aligned(store: Store, cell: str, replicate: int, at: dict[int, Numbers], status: str = "ok", **changes) -> None:
+def put_aligned(
+    store: Store, cell: str, replicate: int, epochs: dict[int, Numbers], status: str = "ok", **changes
+) -> None:
     """A run whose curve has an alignment at some epochs, and the record that of the last."""
     measures: dict[str, Measure] = {}
     if status == "ok":
-        last = keys(at[max(at)])
+        last = keys(epochs[max(epochs)])
         measures = {
             name: measure(value, "1", WHY if value is None else None) for name, value in last.items()
         } | results("accuracy", 0.9, 0.1)
     failure = None if status == "ok" else Failure(reason="loss is nan at epoch 2, update 7")
     folder = put(store, run_spec(cell, replicate, **changes), status, measures=measures, failure=failure)
     rows = []
-    for epoch in range(max(at) + 1):
+    for epoch in range(max(epochs) + 1):
         row = {"epoch": epoch, "validation": 0.5, "train_loss": 1.0 if epoch else None}
-        if epoch or epoch in at:
-            rows.append({**row, **(keys(at[epoch]) if epoch in at else {})})
+        if epoch or epoch in epochs:
+            rows.append({**row, **(keys(epochs[epoch]) if epoch in epochs else {})})
     (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -72,15 +74,17 @@ def grid_store(folder) -> Store:
                     put(store, run_spec(cell, replicate), "skipped", log=None, failure=Failure(reason="no traces"))
                     continue
                 off = 0.0 if rule == "bptt" else 0.01 * (replicate - 1)
-                at = {e: numbers(cosine ** (1 + 0.2 * e) + off, ratio ** (1 + 0.1 * e) + off, neuron) for e in EPOCHS}
+                by_epoch = {
+                    e: numbers(cosine ** (1 + 0.2 * e) + off, ratio ** (1 + 0.1 * e) + off, neuron) for e in EPOCHS
+                }
                 if cell == "fptt ltc digits":
                     for e in EPOCHS[0 if replicate == 2 else 2 :]:
-                        at[e]["hidden"] = (None, None)
+                        by_epoch[e]["hidden"] = (None, None)
                 if cell == "tbptt ltc digits" and replicate == 2:
-                    at = {0: at[0], 1: numbers(0.2, 30.0, neuron)}
-                    put_aligned(store, cell, replicate, at, "diverged")
+                    by_epoch = {0: by_epoch[0], 1: numbers(0.2, 30.0, neuron)}
+                    put_aligned(store, cell, replicate, by_epoch, "diverged")
                     continue
-                put_aligned(store, cell, replicate, at)
+                put_aligned(store, cell, replicate, by_epoch)
     put(store, run_spec("bptt lif adding", suite="other"), measures=results("mse", 0.1, 0.2))
     return store
 
@@ -93,11 +97,11 @@ def aligned(tmp_path_factory):
 def test_over_training_it_is_the_hidden_parameters_and_every_run(aligned):
     data = alignment_over_training(aligned, "quick", "laptop").data
     assert set(data["group"]) == {"hidden"}
-    one = data.query("rule == 'tbptt' and neuron == 'lif' and epoch == 1").sort_values("replicate")
-    assert list(one["alignment_cosine"]) == pytest.approx([0.9**1.2 - 0.01, 0.9**1.2, 0.9**1.2 + 0.01])
-    assert list(one["alignment_norm_ratio.mean"]) == pytest.approx([0.7**1.1] * 3)
-    assert list(one["alignment_cosine.high"] - one["alignment_cosine.low"]) == pytest.approx([0.02] * 3)
-    assert set(one["n"]) == {3}
+    cell = data.query("rule == 'tbptt' and neuron == 'lif' and epoch == 1").sort_values("replicate")
+    assert list(cell["alignment_cosine"]) == pytest.approx([0.9**1.2 - 0.01, 0.9**1.2, 0.9**1.2 + 0.01])
+    assert list(cell["alignment_norm_ratio.mean"]) == pytest.approx([0.7**1.1] * 3)
+    assert list(cell["alignment_cosine.high"] - cell["alignment_cosine.low"]) == pytest.approx([0.02] * 3)
+    assert set(cell["n"]) == {3}
     assert len(data) == (4 * 3 + 2 * 3) * 3 + 2 * 3 + 2  # runs x epochs; two of three, and one that failed at two
     assert sorted(set(data["epoch"])) == list(EPOCHS)
 
@@ -204,7 +208,7 @@ def test_a_dash_has_its_reason(aligned):
         table.long.query("rule == 'fptt' and neuron == 'ltc' and group == 'hidden' and place == 'last'")[
             ["n", "mean", "measure"]
         ]
-        .loc[lambda of: of["measure"].str.startswith("alignment_cosine")]
+        .loc[lambda rows: rows["measure"].str.startswith("alignment_cosine")]
         .itertuples(index=False)
     )
     assert told.n == 0 and math.isnan(told.mean)

@@ -53,7 +53,7 @@ class Grids(Network):
         for x_t in entries(x):
             step, state = self(x_t, state)
             outputs.append(step.output)
-        together = {name: torch.stack([each[name] for each in outputs]) for name in ("coarse", "fine")}
+        together = {name: torch.stack([window[name] for window in outputs]) for name in ("coarse", "fine")}
         return Window(together, (), state)
 
 

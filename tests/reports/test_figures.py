@@ -32,10 +32,10 @@ def test_curves_hold_every_epoch_of_every_run(grid):
         for point in map(json.loads, (Path(row["folder"]) / "curve.jsonl").read_text().splitlines())
     ]
     assert sorted(data["validation"]) == pytest.approx(sorted(value for _, _, value in given))
-    one = data.query("rule == 'bptt' and neuron == 'lif' and dataset == 'digits' and epoch == 4")
-    assert list(one["validation"]) == pytest.approx([0.89, 0.90, 0.91])
-    assert list(one["mean"]) == pytest.approx([0.9] * 3)
-    assert one["low"].isna().all(), "fewer than five replicates have no interval"
+    cell = data.query("rule == 'bptt' and neuron == 'lif' and dataset == 'digits' and epoch == 4")
+    assert list(cell["validation"]) == pytest.approx([0.89, 0.90, 0.91])
+    assert list(cell["mean"]) == pytest.approx([0.9] * 3)
+    assert cell["low"].isna().all(), "fewer than five replicates have no interval"
 
 
 def test_a_failed_replicate_is_in_the_figure_and_not_in_the_mean(grid):

@@ -294,7 +294,7 @@ def test_the_claim_on_complex_neurons_counts_replicates(store):
     assert claims.trains_complex_neurons(Results(store.folder)).word == "not supported"
 
 
-@pytest.mark.parametrize(("of_fptt", "of_bptt"), [(5.0, 5.5), (0.0, 0.0)])
-def test_the_claim_on_memory_needs_fptt_flat_and_bptt_not(store, monkeypatch, of_fptt, of_bptt):
-    monkeypatch.setattr(claims, "slope", lambda rule, *_: of_bptt if rule == "bptt" else of_fptt)
+@pytest.mark.parametrize(("fptt_slope", "bptt_slope"), [(5.0, 5.5), (0.0, 0.0)])
+def test_the_claim_on_memory_needs_fptt_flat_and_bptt_not(store, monkeypatch, fptt_slope, bptt_slope):
+    monkeypatch.setattr(claims, "slope", lambda rule, *_: bptt_slope if rule == "bptt" else fptt_slope)
     assert claims.memory_is_constant(Results(store.folder)).word == "not supported"

@@ -71,8 +71,8 @@ def test_a_figure_a_neuron_and_its_numbers_beside_it(store, tmp_path):
         assert {path.suffix for path in (tmp_path / "out").glob(f"{name}.*")} == {".pdf", ".svg", ".png", ".csv"}
     data = growth_figures(Results(store.folder), "scaling", "laptop")["ltc"].data
     assert len(data) == 2 * 4 * 3 and set(data["neuron"]) == {"ltc"}
-    one = data.query("size == 'L' and measure == 'peak_live_bytes'")
-    assert list(one["number"]) == [1, 2, 4] and list(one["value"]) == pytest.approx([2**14, 2**14.5, 2**15])
+    layers = data.query("size == 'L' and measure == 'peak_live_bytes'")
+    assert list(layers["number"]) == [1, 2, 4] and list(layers["value"]) == pytest.approx([2**14, 2**14.5, 2**15])
 
 
 def test_what_was_timed_on_a_busy_machine_is_hollow_and_bytes_are_not(store):
@@ -92,7 +92,7 @@ def test_what_was_timed_on_a_busy_machine_is_hollow_and_bytes_are_not(store):
 
 def test_a_size_at_which_a_cost_was_not_measured_says_so(store):
     def no_times_of_several_layers(T, B, H, L):
-        return {name: of for name, of in powers(T, B, H, L).items() if name != "wall_time" or L == 1}
+        return {name: value for name, value in powers(T, B, H, L).items() if name != "wall_time" or L == 1}
 
     panels = growth_figures(sweep(store, no_times_of_several_layers), "scaling", "laptop")["lif"].figure.axes
     assert [[text.get_text() for text in panel.texts] for panel in panels[3::4]] == [["not measured"], ["0.50"]]

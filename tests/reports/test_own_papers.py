@@ -51,9 +51,9 @@ def test_a_folder_outside_of_the_package_is_judged(somebody, tmp_path, capsys):
         put(store, spec, measures={"accuracy": measure(0.79, "fraction")})
     command = ["--paper", str(somebody), "--results", str(store.folder)]
     assert main(["verdicts", "somebody", *command, "--json"]) == 0
-    exact, of_runs = json.loads(capsys.readouterr().out)
+    exact, target = json.loads(capsys.readouterr().out)
     assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
-    assert (of_runs["verdict"], of_runs["ours"], of_runs["n"]) == ("reproduced", "0.79", 3)
+    assert (target["verdict"], target["ours"], target["n"]) == ("reproduced", "0.79", 3)
 
 
 def test_its_suites_are_known_by_name(somebody, tmp_path, capsys):

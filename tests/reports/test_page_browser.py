@@ -184,10 +184,10 @@ def test_a_figure_has_hover_hidden_series_log_axes_and_a_choice_of_x(opened):
     time = costs.get_by_label("Horizontal: ").locator("option").nth(1).text_content()
     costs.get_by_label("Horizontal: ").select_option(time)
     page.wait_for_function(f"{cost}.layout.xaxis.title.text === '{time}'")
-    of_bptt = (
+    bptt_hover = (
         f"{cost}.data.find((trace) => trace.name === 'bptt' && trace.xaxis === 'x' && trace.mode === 'lines+markers')"
     )
-    assert page.evaluate(f"{of_bptt}.x") == [4] and page.evaluate(f"{cost}.layout.xaxis2.title.text") == other
+    assert page.evaluate(f"{bptt_hover}.x") == [4] and page.evaluate(f"{cost}.layout.xaxis2.title.text") == other
     figure.get_by_label("log y axis").check()
     page.wait_for_function(f"{plot}.layout.yaxis.type === 'log'")
     assert HOSTILE in figure.locator(".legend").text_content(), "a label is text"

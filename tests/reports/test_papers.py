@@ -105,8 +105,8 @@ def test_the_closed_form_is_the_rule_of_the_package(rule):
 def test_uoro_in_closed_form_is_the_rule_of_the_package():
     """12 updates with the same signs, float64; the rule's loss is the mean over the steps, so its rate is 12 times."""
     signs, rule = drawn_signs(3, 12), tt.build_rule("uoro", loss_at="every", update_every=1)
-    each = iter(torch.tensor(signs))
-    rule.signs = lambda *shape: next(each).view(shape)
+    rows = iter(torch.tensor(signs))
+    rule.signs = lambda *shape: next(rows).view(shape)
     path = descend_uoro(signs, rate=1e-3)
     assert np.allclose(train(rule, 1, 12, rate=12 * 1e-3), path, rtol=0, atol=1e-13)
     assert not np.allclose(path, descend_uoro(-drawn_signs(4, 12), rate=1e-3), rtol=0, atol=1e-6)

@@ -82,8 +82,8 @@ def test_the_warning_names_the_pair_that_the_records_show_and_is_where_alignment
 
 
 def test_records_in_which_the_cosine_ranks_the_rules_say_so(store):
-    for rule, at in (("rflo", 0.5), ("eprop", 0.7), ("bptt", 0.9)):
-        put_rule(store, rule, (at, at + 0.01), (at, at + 0.01))
+    for rule, cosine in (("rflo", 0.5), ("eprop", 0.7), ("bptt", 0.9)):
+        put_rule(store, rule, (cosine, cosine + 0.01), (cosine, cosine + 0.01))
     (line,) = warning(alignment_ranks(Results(store.folder), *HERE))
     assert line.startswith("Of 3 pairs") and "all have the better result at the higher cosine" in line
 

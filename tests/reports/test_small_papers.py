@@ -12,8 +12,8 @@ from throughtime.reports.hypr import claims as hypr
 from throughtime.reports.hypr import timing
 from throughtime.reports.hypr.experiment import OPTIONS, Linear, scanned
 from throughtime.reports.papers.stored import reading
-from throughtime.reports.rtrl_elstm import claims as of_rtrl
-from throughtime.reports.yinyang import claims as of_yinyang
+from throughtime.reports.rtrl_elstm import claims as rtrl_claims
+from throughtime.reports.yinyang import claims as yinyang_claims
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def runs(tmp_path):
 
 
 def test_diagonal_rtrl_is_exact_in_one_layer_without_recurrent_weights_alone():
-    assert of_rtrl.gradient_error() < 1e-12
-    assert of_rtrl.gradient_error(connected=True) > 1e-3 < of_rtrl.gradient_error(layers=2)
+    assert rtrl_claims.gradient_error() < 1e-12
+    assert rtrl_claims.gradient_error(connected=True) > 1e-3 < rtrl_claims.gradient_error(layers=2)
 
 
 def test_a_wrong_gradient_changes_the_verdict(monkeypatch):
     with reading():
-        assert of_rtrl.exact_in_one_layer(Results("nothing")).word == "supported"
-    monkeypatch.setattr(of_rtrl, "gradient_error", lambda layers=1, connected=False: 2e-12 + connected)
-    assert of_rtrl.exact_in_one_layer(Results("nothing")).word == "not supported"
+        assert rtrl_claims.exact_in_one_layer(Results("nothing")).word == "supported"
+    monkeypatch.setattr(rtrl_claims, "gradient_error", lambda layers=1, connected=False: 2e-12 + connected)
+    assert rtrl_claims.exact_in_one_layer(Results("nothing")).word == "not supported"
 
 
 @pytest.mark.parametrize(
@@ -48,25 +48,25 @@ def test_a_wrong_gradient_changes_the_verdict(monkeypatch):
     [(0.9995, "paper", "supported"), (0.98, "paper", "not supported"), (0.98, "laptop", "unclear")],
 )
 def test_the_copy_task_is_learnt_without_error_or_not(runs, rtrl, scale, words):
-    assert of_rtrl.both_copy(runs("rtrl_elstm", scale, {"bptt": 1.0, "rtrl": rtrl})).word == words
+    assert rtrl_claims.both_copy(runs("rtrl_elstm", scale, {"bptt": 1.0, "rtrl": rtrl})).word == words
 
 
 @pytest.mark.parametrize("rtrl, word", [(0.951, "supported"), (0.90, "not supported")])
 def test_both_rules_end_alike_or_not(runs, rtrl, word):
-    assert of_rtrl.same_result(runs("rtrl_elstm", "laptop", {"bptt": 0.95, "rtrl": rtrl})).word == word
+    assert rtrl_claims.same_result(runs("rtrl_elstm", "laptop", {"bptt": 0.95, "rtrl": rtrl})).word == word
 
 
 def test_rules_that_exceed_a_frozen_layer_have_exceeded_it_and_others_only_lean(runs):
     good = {"bptt": 0.95, "eprop": 0.94, "sltt": 0.93, "fptt": 0.945}
     results = runs("yinyang", "laptop", good)
-    assert of_yinyang.rules_train_the_hidden_layer(results).word == "supported"
-    assert of_yinyang.rules_approach_bptt(results)[0] == "unclear"
-    assert of_yinyang.rules_approach_bptt(results).lean == "for"
-    assert of_yinyang.bptt_is_near_eventprop(results).lean == "against"
+    assert yinyang_claims.rules_train_the_hidden_layer(results).word == "supported"
+    assert yinyang_claims.rules_approach_bptt(results)[0] == "unclear"
+    assert yinyang_claims.rules_approach_bptt(results).lean == "for"
+    assert yinyang_claims.bptt_is_near_eventprop(results).lean == "against"
 
 
 def test_a_rule_below_the_frozen_layer_leans_against(runs):
-    answer = of_yinyang.rules_train_the_hidden_layer(
+    answer = yinyang_claims.rules_train_the_hidden_layer(
         runs("yinyang", "laptop", {"bptt": 0.95, "eprop": 0.8, "sltt": 0.93, "fptt": 0.9})
     )
     assert (answer.word, answer.lean) == ("unclear", "against")

@@ -51,11 +51,11 @@ def test_penalties_by_hand():
 
     z = torch.zeros(4, 2, 2)
     z[:3, 0, 0] = z[0, 1, 0] = z[0, :, 1] = 1  # counts 3 and 1, and 1 and 1: means 2 and 1
-    of = lambda **options: float(penalty_of(checked_penalties([options]), [z]))  # noqa: E731
-    assert of(strength=2.0) == 2 * 1.5
-    assert of(strength=1.0, power=2) == 2.5
-    assert of(strength=1.0, bound=1.25) == 0.375
-    assert of(strength=1.0, of="population", bound=1.0, power=2) == 0.25
+    penalty = lambda **options: float(penalty_of(checked_penalties([options]), [z]))  # noqa: E731
+    assert penalty(strength=2.0) == 2 * 1.5
+    assert penalty(strength=1.0, power=2) == 2.5
+    assert penalty(strength=1.0, bound=1.25) == 0.375
+    assert penalty(strength=1.0, of="population", bound=1.0, power=2) == 0.25
 
 
 def test_bptt_has_the_gradient_of_the_penalties():

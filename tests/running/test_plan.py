@@ -147,7 +147,7 @@ def test_the_plan_says_run_of_what_is_run_and_of_nothing_else(specs, store, stat
 # Stale records
 
 
-def of_other_code(planned, store, changed, status="ok", started="2026-01-01T00:00:00+00:00", **more):
+def put_with_other_code(planned, store, changed, status="ok", started="2026-01-01T00:00:00+00:00", **more):
     """A record of this run as other code made it."""
     code = {**planned.code, **dict.fromkeys(changed, "000000000000")}
     record = Record(
@@ -165,8 +165,8 @@ def of_other_code(planned, store, changed, status="ok", started="2026-01-01T00:0
 def test_a_record_of_other_code_is_stale_and_says_what_changed(specs, store):
     runs = specs()
     first, second, third = plan(runs, store)
-    of_other_code(first, store, ["rule", "harness"])
-    of_other_code(second, store, ["neuron"])
+    put_with_other_code(first, store, ["rule", "harness"])
+    put_with_other_code(second, store, ["neuron"])
     planned = plan(runs, store)
     assert [p.recorded for p in planned] == ["ok", "ok", None]
     assert [p.stale for p in planned] == [
@@ -189,15 +189,15 @@ def test_a_record_of_other_code_is_stale_and_says_what_changed(specs, store):
 def test_what_other_code_failed_at_is_tried_again(specs, store):
     runs = specs()
     first, second, _ = plan(runs, store)
-    of_other_code(first, store, ["rule"], "error", failure=Failure(reason="a weight fell off"))
-    of_other_code(second, store, ["rule"], "skipped", failure=Failure(reason="no"))
+    put_with_other_code(first, store, ["rule"], "error", failure=Failure(reason="a weight fell off"))
+    put_with_other_code(second, store, ["rule"], "skipped", failure=Failure(reason="no"))
     assert to_run(plan(runs, store), "none") == plan(runs, store)
 
 
 def test_a_result_of_other_code_is_kept_if_it_diverged(specs, store):
     runs = specs()
     first, *_ = planned = plan(runs, store)
-    of_other_code(first, store, ["rule"], "diverged", failure=Failure(reason="loss is nan"))
+    put_with_other_code(first, store, ["rule"], "diverged", failure=Failure(reason="loss is nan"))
     assert to_run(plan(runs, store), "none") == planned[1:]
 
 
@@ -208,31 +208,31 @@ def test_a_record_from_before_an_option_was_added_is_stale(specs, store):
     older = {name: value for name, value in rule.options.items() if name != "update_alpha"}
     for planned, options in ((first, older), (second, {**older, "alpha": 0.25}), (second, {**rule.options, "gone": 1})):
         spec = planned.spec.model_copy(update={"rule": rule.model_copy(update={"options": options})})
-        of_other_code(planned._replace(spec=spec), store, ["rule"])
+        put_with_other_code(planned._replace(spec=spec), store, ["rule"])
     assert [p.stale for p in plan(runs, store)] == ["the code of fptt changed since", None, None]
 
 
 def test_a_committed_record_counts_without_its_weights(specs, store):
     runs = [spec.model_copy(update={"keep_weights": True}) for spec in specs()]
     first, second, _ = plan(runs, store)
-    of_other_code(first, store, [])
-    of_other_code(second, store, [], command="throughtime run s")
+    put_with_other_code(first, store, [])
+    put_with_other_code(second, store, [], command="throughtime run s")
     assert [p.recorded for p in plan(runs, store)] == ["ok", None, None]
 
 
 def test_of_several_stale_records_the_newest_counts(specs, store):
     runs = specs()
     first, *_ = plan(runs, store)
-    of_other_code(first, store, ["rule"], "ok", "2026-02-02T00:00:00+00:00")
-    of_other_code(first, store, ["neuron"], "oom", "2026-01-01T00:00:00+00:00", failure=Failure(reason="no room"))
+    put_with_other_code(first, store, ["rule"], "ok", "2026-02-02T00:00:00+00:00")
+    put_with_other_code(first, store, ["neuron"], "oom", "2026-01-01T00:00:00+00:00", failure=Failure(reason="no room"))
     assert plan(runs, store)[0].recorded == "ok"
 
 
 def test_a_record_of_other_data_is_stale(specs, store):
     runs = specs(datasets="{name: digits, steps: 8}")
     first, second, _ = plan(runs, store)
-    of_other_code(first, store, [], dataset_sha256="0" * 64)
-    of_other_code(second, store, [], dataset_sha256=None)
+    put_with_other_code(first, store, [], dataset_sha256="0" * 64)
+    put_with_other_code(second, store, [], dataset_sha256=None)
     planned = plan(runs, store)
     assert planned[0].stale == "the data of digits changed since"
     assert planned[1].stale is None and planned[1].recorded == "ok"

@@ -130,13 +130,13 @@ def test_the_log_says_what_each_pass_did(tmp_path):
     result, _ = run(tmp_path, suite_file(tmp_path, "bptt", "train, memory"))
     log = (result["bptt"].folder / "log").read_text().splitlines()
     rows, measures = read_curve(result["bptt"].folder), result["bptt"].record.measures
-    at = log.index("-- train pass")
-    for line, row in zip(log[at + 1 :], rows, strict=False):
+    start = log.index("-- train pass")
+    for line, row in zip(log[start + 1 :], rows, strict=False):
         assert line.startswith(f"epoch {row['epoch']}/2  train_loss {row['train_loss']:.4g}  validation.")
         assert line.endswith(f"  {row['seconds']:.1f} s")
-    assert f"accuracy {measures['accuracy'].value:.6g} fraction" in log[at:]
-    assert f"peak_process_bytes {measures['peak_process_bytes'].value:.6g} byte" in log[:at]
-    assert log[at - 1].startswith("memory pass: ok after ") and log[-1].startswith("train pass: ok after ")
+    assert f"accuracy {measures['accuracy'].value:.6g} fraction" in log[start:]
+    assert f"peak_process_bytes {measures['peak_process_bytes'].value:.6g} byte" in log[:start]
+    assert log[start - 1].startswith("memory pass: ok after ") and log[-1].startswith("train pass: ok after ")
 
 
 def test_measuring_passes_run_once_a_cell_and_the_other_replicates_say_so(tmp_path):

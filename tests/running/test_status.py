@@ -121,7 +121,7 @@ def test_a_pass_that_is_over_is_not_running(store):
     over = {"event": "over", "id": "a", "pass": "memory", "at": time.time()}
     journal(store, started("a", "memory"), over, started("b", "time"))
     (result,) = status(store)
-    assert [one.label for one in result.running] == ["bptt lif digits #1"] and result.waiting == 1
+    assert [running.label for running in result.running] == ["bptt lif digits #1"] and result.waiting == 1
 
 
 def test_lines_that_are_no_events_are_named_and_the_rest_is_shown(store):

@@ -8,8 +8,8 @@ from throughtime.records.store import Store
 from throughtime.running.rerun import differences
 
 
-def main(one: str, other: str) -> int:
-    before, now = ({s.record.label: s for s in Store(folder).records()} for folder in (one, other))
+def main(first: str, other: str) -> int:
+    before, now = ({s.record.label: s for s in Store(folder).records()} for folder in (first, other))
     wrong = [f"{label}: only in one of them" for label in before.keys() ^ now.keys()]
     for label in before.keys() & now.keys():
         wrong += [

@@ -9,11 +9,11 @@ from throughtime.errors import UsageError
 RULES = {3: "rules: [bptt, {name: fptt, label: ours}]"}
 
 
-def trials(found, scale="laptop"):
+def trials(suite, scale="laptop"):
     """Values of all trials, by the labels of rule and neuron."""
     return {
-        (cell.rule.label, cell.neuron.label): [trial.values for trial in each]
-        for cell, each in zip(found.cells[scale], found.trials[scale], strict=True)
+        (cell.rule.label, cell.neuron.label): [trial.values for trial in cell_trials]
+        for cell, cell_trials in zip(suite.cells[scale], suite.trials[scale], strict=True)
     }
 
 
@@ -21,23 +21,25 @@ def test_each_cell_tries_all_values_of_its_options(suite):
     tune = "tune: {options: {training.learning_rate: [1e-3, 1e-2], lif.tau: [5.0, 10.0]}, trials: 2}"
     by_cell = trials(suite({7: tune}))
     assert by_cell["bptt", "ltc"] == [{"training.learning_rate": 1e-3}, {"training.learning_rate": 1e-2}]
-    of_lif = by_cell["bptt", "lif"]
-    assert len(of_lif) == 2, "an equal budget, though lif has four combinations"
-    assert all(values.keys() == {"training.learning_rate", "lif.tau"} for values in of_lif)
-    assert by_cell["fptt", "lif"] == of_lif, "rules try the same values"
+    lif_trials = by_cell["bptt", "lif"]
+    assert len(lif_trials) == 2, "an equal budget, though lif has four combinations"
+    assert all(values.keys() == {"training.learning_rate", "lif.tau"} for values in lif_trials)
+    assert by_cell["fptt", "lif"] == lif_trials, "rules try the same values"
 
 
 def test_the_budget_is_that_of_the_cell_with_the_fewest_combinations(suite):
     result = suite({**RULES, 7: "tune: {options: {training.epochs: [1, 2, 3], ours.alpha: [0.1, 0.5]}}"})
-    assert {len(each) for each in trials(result).values()} == {3}
-    assert {len(each) for each in trials(result, "tiny").values()} == {3}
+    assert {len(cell_trials) for cell_trials in trials(result).values()} == {3}
+    assert {len(cell_trials) for cell_trials in trials(result, "tiny").values()} == {3}
     assert suite().trials["laptop"] == []
 
 
 def test_a_trial_has_what_overrides_set_for_its_cell(suite):
     overrides = {8: "overrides:", 9: "  - {when: {rule: fptt}, training: {batch: 5}}"}
     result = suite({7: "tune: {options: {training.epochs: [2, 3]}}", **overrides})
-    batches = {(t.cell.rule.label, t.cell.training.batch) for each in result.trials["laptop"] for t in each}
+    batches = {
+        (t.cell.rule.label, t.cell.training.batch) for cell_trials in result.trials["laptop"] for t in cell_trials
+    }
     assert {batch for rule, batch in batches if rule == "fptt"} == {5}
     assert 5 not in {batch for rule, batch in batches if rule != "fptt"}
 
@@ -117,13 +119,13 @@ def test_a_tuning_needs_training(suite):
 )
 def test_a_range_is_the_list_of_its_values(written, values, suite):
     result = suite({7: f"tune: {{options: {{training.learning_rate: {written}}}}}"})
-    tried = [each["training.learning_rate"] for each in trials(result)["bptt", "lif"]]
+    tried = [trial["training.learning_rate"] for trial in trials(result)["bptt", "lif"]]
     assert tried == values and tried[0] == values[0] and tried[-1] == values[-1]
 
 
 def test_a_range_of_whole_numbers_has_whole_numbers(suite):
     result = suite({7: "tune: {options: {training.epochs: {from: 1, to: 64, steps: 4, scale: log}}}"})
-    tried = [each["training.epochs"] for each in trials(result)["bptt", "lif"]]
+    tried = [trial["training.epochs"] for trial in trials(result)["bptt", "lif"]]
     assert tried == [1, 4, 16, 64] and all(isinstance(value, int) for value in tried)
 
 

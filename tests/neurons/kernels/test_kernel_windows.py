@@ -260,10 +260,10 @@ SLOTS = [
 ]
 
 
-@pytest.mark.parametrize(("neuron", "of_neuron", "options", "slots"), SLOTS)
-def test_bytes_kept_for_a_step(neuron, of_neuron, options, slots):
+@pytest.mark.parametrize(("neuron", "neuron_options", "options", "slots"), SLOTS)
+def test_bytes_kept_for_a_step(neuron, neuron_options, options, slots):
     batch, size, outputs = 5, 8, 6
-    net = network(neuron, of_neuron, hidden=[size], **options).float()
+    net = network(neuron, neuron_options, hidden=[size], **options).float()
 
     def kept(steps: int) -> int:
         with LiveBytes() as live:
@@ -275,14 +275,14 @@ def test_bytes_kept_for_a_step(neuron, of_neuron, options, slots):
 
     x, state = torch.randn(30, batch, 3), net.initial_state(batch)
     kept(1)
-    of_a_step = batch * size * (4 * slots + net.spiking)
-    of_readout = 0
+    step_bytes = batch * size * (4 * slots + net.spiking)
+    readout_bytes = 0
     if "norm_steps" in options:
-        of_a_step += 2 * 2 * 4 * size  # mean and deviation of both norms
-        of_readout = 4 * outputs * (batch + 2)
-    assert kept(30) - kept(10) == 20 * (of_a_step + of_readout)
+        step_bytes += 2 * 2 * 4 * size  # mean and deviation of both norms
+        readout_bytes = 4 * outputs * (batch + 2)
+    assert kept(30) - kept(10) == 20 * (step_bytes + readout_bytes)
     with plain_steps(net):
-        assert kept(30) - kept(10) > 20 * (of_a_step + of_readout)
+        assert kept(30) - kept(10) > 20 * (step_bytes + readout_bytes)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ NETWORKS = {
 
 def words(value: object) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}={each}" for name, each in value.items())
+        return " ".join(f"{name}={option}" for name, option in value.items())
     return getattr(value, "__name__", str(value))
 
 
@@ -211,8 +211,8 @@ class ForgetsTheLastIfTheFirstIsConstant(Kernel):
         super().begin_back(δ if to_state else δ._replace(b=None), z, to_state, *more)
 
 
-def states_a_step_late(gate, δG, I, s_first, s, *places, of_gate=GateProducts.weight_gradients):
-    of_gate(gate, δG, I, s_first, s.roll(-1, 0), *places)
+def states_a_step_late(gate, δG, I, s_first, s, *places, weight_gradients=GateProducts.weight_gradients):
+    weight_gradients(gate, δG, I, s_first, s.roll(-1, 0), *places)
 
 
 def gate_held_constant_by_the_past(gate, δg, δI, δs, back=GateProducts.back):
@@ -312,9 +312,9 @@ def kernel_with(broken, neuron, *more, **options):
 
 
 @pytest.mark.parametrize(
-    ("whose", "broken", "options", "found", "not_found"), FAULTS, ids=[fault[1].__name__ for fault in FAULTS]
+    ("whose", "broken", "options", "noticed", "not_found"), FAULTS, ids=[fault[1].__name__ for fault in FAULTS]
 )
-def test_a_fault_is_found(whose, broken, options, found, not_found):
+def test_a_fault_is_found(whose, broken, options, noticed, not_found):
     options = {"neuron": "lif" if isinstance(whose, str) else whose.__name__.lower(), **options}
     how = {name: options.pop(name) for name in ("cuts", "constant") if name in options}
     net = network(**options)
@@ -329,7 +329,7 @@ def test_a_fault_is_found(whose, broken, options, found, not_found):
     with mock.patch(place, fault):
         differs = differing(shown(net, x, state, **how), plain)
     assert differing(sound, plain) == []
-    assert {*found} <= {*differs}
+    assert {*noticed} <= {*differs}
     assert not {*not_found} & {*differs}
 
 

@@ -48,7 +48,9 @@ NETWORKS = [
 
 
 def words(value):
-    return " ".join(f"{name}={each}" for name, each in value.items()) or "plain" if isinstance(value, dict) else None
+    return (
+        " ".join(f"{name}={option}" for name, option in value.items()) or "plain" if isinstance(value, dict) else None
+    )
 
 
 def steps_of(net, one_step, steps=6, batch=4):
@@ -150,7 +152,7 @@ class LearnsAnothersSurrogate(NeuronOneStep):
 
 
 @pytest.mark.parametrize(
-    ("broken", "found", "not_found"),
+    ("broken", "noticed", "not_found"),
     [
         (StaysInItsSlot, "output 1", "output 0"),
         (GoesBackThroughTheStepBefore, "layers.0.inward.weight 1", "output 1"),
@@ -159,12 +161,12 @@ class LearnsAnothersSurrogate(NeuronOneStep):
         (LearnsAnothersSurrogate, "layers.0.neuron.membrane_gate.weight 0", "output 5"),
     ],
 )
-def test_a_fault_of_the_neuron_is_found(broken, found, not_found):
+def test_a_fault_of_the_neuron_is_found(broken, noticed, not_found):
     net = network("ltc", readout="membrane")
     expected = steps_of(net, False)
     with mock.patch("throughtime.neurons.kernels.one_step.NeuronOneStep", broken):
         differs = differing(steps_of(net, True), expected)
-    assert found in differs and not_found not in differs
+    assert noticed in differs and not_found not in differs
 
 
 class StepIsNotCounted(one_step.RecurrentStepper):
@@ -183,17 +185,17 @@ class LayersInTheOrderOfTheStep(one_step.RecurrentStepper):
 
 
 @pytest.mark.parametrize(
-    ("broken", "options", "found"),
+    ("broken", "options", "noticed"),
     [
         (StepIsNotCounted, {"norm_steps": 9}, "layers.0.inward_norm.running_mean"),
         (LayersInTheOrderOfTheStep, {"hidden": [7, 5]}, "layers.0.recurrent.weight 0"),
     ],
 )
-def test_a_fault_of_the_network_is_found(broken, options, found, monkeypatch):
+def test_a_fault_of_the_network_is_found(broken, options, noticed, monkeypatch):
     net = network("ltc", **options)
     expected = steps_of(net, False)
     monkeypatch.setattr(one_step, "RecurrentStepper", broken)
-    assert found in differing(steps_of(net, True), expected)
+    assert noticed in differing(steps_of(net, True), expected)
 
 
 # --- where it is used, and where not
@@ -221,7 +223,7 @@ def trained(net, rule, task, windows, monkeypatch, batches=2):
         learn_batch(rule, Batch(inputs(steps, 8) + n, target, task.per_step), update)
     rule.end_epoch()
     monkeypatch.undo()
-    return dict(net.named_parameters()), [each is not None for each in used]
+    return dict(net.named_parameters()), [gradient is not None for gradient in used]
 
 
 @pytest.mark.parametrize(

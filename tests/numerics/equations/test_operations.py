@@ -30,12 +30,12 @@ INPUTS = {"sqrt": [0.01, 0.3, 1.7, 9.0, 100.0]}
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_value_and_derivative_are_those_of_pytorch(name):
-    function, of_torch = FUNCTIONS[name]
+    function, torch_function = FUNCTIONS[name]
     a = Expression("input", name="a", level=Level.SAMPLE)
     x = torch.tensor(INPUTS.get(name, [-7.3, -0.4, 0.0, 0.3, 2.9]), dtype=torch.float64, requires_grad=True)
     y = function(a)
     value, derivative = evaluate([y, adjoint({y: ONE}, [a])[a]], {a: x.detach()})
-    expected = of_torch(x)
+    expected = torch_function(x)
     (by_autograd,) = torch.autograd.grad(expected.sum(), x)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-15, atol=0)
     torch.testing.assert_close(derivative, by_autograd, rtol=1e-13, atol=1e-15)

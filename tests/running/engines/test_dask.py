@@ -43,7 +43,7 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def local_runs(tmp_path_factory):
     """Records of the same sweep with `--jobs 1`."""
     return made_here(tmp_path_factory.getbasetemp())
 
@@ -59,7 +59,9 @@ def engine_for(address: str, sweep: Sweep, limits: Limits = NO_LIMITS):
     return DaskEngine(address, [str(sweep.plugin)], limits, sweep.said.append)
 
 
-def test_a_worker_that_is_killed_in_a_pass_has_it_done_elsewhere_with_the_numbers_of_here(cluster, sweep_of, here):
+def test_a_worker_that_is_killed_in_a_pass_has_it_done_elsewhere_with_the_numbers_of_here(
+    cluster, sweep_of, local_runs
+):
     sweep = sweep_of(GATED_RULE, replicates=2)
     planned = sweep.planned("results")
     engine = engine_for(cluster.scheduler_address, sweep)
@@ -77,11 +79,11 @@ def test_a_worker_that_is_killed_in_a_pass_has_it_done_elsewhere_with_the_number
     there = sweep.run(engine, planned=planned)
     killing.join(1)
     assert [s.record.status for s in there] == ["ok", "ok"]
-    assert counting(here, there) == []
+    assert counting(local_runs, there) == []
     assert len(sweep.begun()) == 3, "two trainings, and one of them twice"
 
 
-def test_an_interrupted_sweep_brings_its_checkpoints_home_and_goes_on_from_them(cluster, sweep_of, here):
+def test_an_interrupted_sweep_brings_its_checkpoints_home_and_goes_on_from_them(cluster, sweep_of, local_runs):
     sweep = sweep_of(GATED_RULE)
     sweep.gate.touch()
     engine = engine_for(cluster.scheduler_address, sweep)
@@ -101,7 +103,7 @@ def test_an_interrupted_sweep_brings_its_checkpoints_home_and_goes_on_from_them(
     assert {"checkpoint.pt", "curve.jsonl", "log"} <= {path.name for path in folder.iterdir()}
     there = sweep.run(engine_for(cluster.scheduler_address, sweep))
     assert there[0].record.continued == 1
-    assert counting(here[:1], there) == []
+    assert counting(local_runs[:1], there) == []
 
 
 def test_a_pass_that_takes_too_long_there_has_that_status(cluster, sweep_of):
@@ -225,7 +227,7 @@ def test_ctrl_c_ends_what_is_at_work_on_workers_of_this_machine(sweep_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["scheduler", "runner"])
-def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on_and_nothing_is_lost(sweep_of, here, killed):
+def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on_and_nothing_is_lost(sweep_of, local_runs, killed):
     sweep = sweep_of(GATED_RULE, replicates=2)
     sweep.gate.touch()
     with socket.socket() as free:
@@ -249,8 +251,8 @@ def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on_and_nothing_
             assert "the Dask scheduler is gone" in printed and "Traceback" not in printed
         wait_for(lambda: not alive(sweep.begun()[1]))
     sweep.gate.unlink()
-    assert counting(here[:1], store.records()) == []
-    assert counting(here, sweep.run(LocalEngine([str(sweep.plugin)], NO_LIMITS, 1, sweep.said.append))) == []
+    assert counting(local_runs[:1], store.records()) == []
+    assert counting(local_runs, sweep.run(LocalEngine([str(sweep.plugin)], NO_LIMITS, 1, sweep.said.append))) == []
     assert len(sweep.begun()) == 3, "the finished run was not repeated"
 
 

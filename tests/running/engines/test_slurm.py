@@ -38,18 +38,18 @@ def slurm(tmp_path, monkeypatch):
     """A folder of commands that do nothing; `states` in it is the output of sacct."""
     from throughtime.running.engines import remote_engine, slurm
 
-    here = tmp_path / "commands"
-    here.mkdir()
+    commands = tmp_path / "commands"
+    commands.mkdir()
     for name, script in COMMANDS.items():
-        (here / name).write_text(f"#!/bin/sh\nHERE={here}\n{script}\n")
-        (here / name).chmod(0o755)
-    (here / "states").write_text("JobID|State|NodeList\n")
-    monkeypatch.setenv("PATH", str(here), prepend=os.pathsep)
+        (commands / name).write_text(f"#!/bin/sh\nHERE={commands}\n{script}\n")
+        (commands / name).chmod(0o755)
+    (commands / "states").write_text("JobID|State|NodeList\n")
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
     monkeypatch.setattr(slurm, "QUERY_SECONDS", 0.0)
     monkeypatch.setattr(remote_engine, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.01)
     submitit.SlurmJob.watcher.clear()
-    return here
+    return commands
 
 
 def engine_for(sweep: Sweep, settings: str, limits: Limits = NO_LIMITS):
@@ -62,11 +62,11 @@ def engine_for(sweep: Sweep, settings: str, limits: Limits = NO_LIMITS):
 
 @pytest.mark.slow
 def test_jobs_of_this_machine_give_the_numbers_of_a_local_sweep_and_leave_nothing(sweep_of, tmp_path_factory):
-    here = made_here(tmp_path_factory.getbasetemp())
+    local_runs = made_here(tmp_path_factory.getbasetemp())
     sweep = sweep_of(GATED_RULE, replicates=2)
     there = sweep.run(engine_for(sweep, "{cluster: local, time: 10m}"))
     assert [s.record.status for s in there] == ["ok", "ok"]
-    assert counting(here, there) == []
+    assert counting(local_runs, there) == []
     assert sorted(path.name for path in there[0].folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
     assert not list((sweep.folder / "results" / "far" / ".work").iterdir())
 
