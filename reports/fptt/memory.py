@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from throughtime.reports.papers.stored import stored
 from throughtime.reports.quantities import MIB
 
-if TYPE_CHECKING:
-    from throughtime.reports.fptt.peak_memory import Input
-
+Input = Literal["on the device", "excluded", "streamed"]
 SUITE = "fptt-memory"
 FRAMES = (20, 40, 60, 80, 100, 200, 500)
 PUBLISHED = {

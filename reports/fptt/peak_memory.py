@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from throughtime.harness.build import build
 from throughtime.measuring.exact_memory import ExactMemory, exact_memory
 from throughtime.neurons.ltc import LTC
-from throughtime.reports.fptt.memory import SUITE
+from throughtime.reports.fptt.memory import SUITE, Input
 from throughtime.suites.suite import load_suite
-
-Input = Literal["on the device", "excluded", "streamed"]
 
 
 class _ByAutograd(LTC):

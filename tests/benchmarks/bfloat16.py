@@ -70,9 +70,9 @@ def main() -> None:
                 own.append(difference(g, gradient(copy.deepcopy(network).double(), x.double(), y)[0].float()))
             times: dict[Recurrent, list[float]] = {network: [], rounded: []}
             for _ in range(20):
-                for name, seconds in times.items():
+                for timed_network, seconds in times.items():
                     start = time.perf_counter()
-                    gradient(name, x, y)
+                    gradient(timed_network, x, y)
                     seconds.append(time.perf_counter() - start)
             ratio = median(times[rounded]) / median(times[network])
             print(
