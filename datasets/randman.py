@@ -14,7 +14,7 @@ from throughtime.datasets.generated import Generated
 from throughtime.datasets.task import Classification
 from throughtime.registry import dataset
 
-SMALLEST, MOST = 1e-3, 1000
+SMALLEST, MOST_FREQUENCIES = 1e-3, 1000
 """Smallest amplitude of a frequency, and the largest number of frequencies."""
 RANGE = 250
 """Points of a class whose range is mapped to 0 ... 1."""
@@ -82,7 +82,7 @@ class Randman(Generated):
 
     @cached_property
     def _parameters(self) -> Tensor:
-        frequencies = min(MOST, int(np.ceil(SMALLEST ** (-1 / self.smoothness))))
+        frequencies = min(MOST_FREQUENCIES, int(np.ceil(SMALLEST ** (-1 / self.smoothness))))
         shape = (self.outputs, self.inputs, self.dimension, 3, frequencies)
         drawn = torch.from_numpy(np.random.RandomState(self.manifolds).random_sample(shape)).float()
         drawn[..., 0, 0] = 0

@@ -18,7 +18,7 @@ from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron
 from throughtime.numerics.trees import Tree, stacked
 
-FEWEST = 4
+FEWEST_LOOPED_STEPS = 4
 """Steps of a window below which it takes longer to prepare the loops of a window than they save, if some layers are
 computed step by step."""
 
@@ -77,7 +77,7 @@ class LayerNetwork(Network):
         return Step(outputs, spikes), RecurrentState(tuple(after.values()), self._joined(ys), t + 1, key)
 
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
-        if len(x) < FEWEST and len(self._at_once) < len(self.layers):
+        if len(x) < FEWEST_LOOPED_STEPS and len(self._at_once) < len(self.layers):
             return self._unroll_by_steps(x, state)
         shown = {readout.layer for readout in self.readouts if readout.reads == "v"}
         windows = LayerWindows(x.flatten(2), state.t, state.key, self._by_name(state), shown)

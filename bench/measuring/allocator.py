@@ -29,7 +29,7 @@ BATCHES = 2
 NAME = "peak_allocator_bytes"
 OVER = f"over its level with model and input in memory, while it trains on {BATCHES} batches"
 METHOD = f"peak of what the processor's allocator handed out, by torch.profiler, {OVER}"
-AT_ONCE, MOST = 3000, 1_000_000
+OPERATIONS_AT_ONCE, MOST_OPERATIONS = 3000, 1_000_000
 """Operations after which the profiler's events are read, and largest number in one window; each costs about 2 kB."""
 JUMP_SECONDS, DRIFT = 0.001, 0.001
 """Smallest jump of the clock of the day that is noticed, and twice the rate at which the kernel may adjust it."""
@@ -95,10 +95,12 @@ def allocator_measures(spec: RunSpec, built: Built, batch: Batch, operations: in
             _train(spec, built, batch)
         return {NAME: Measure(value=device.allocated, unit="byte", method=f"max_memory_allocated {OVER}")}
     a_window = max(1, operations // len(built.rule.windows(batch.steps)))
-    if a_window > MOST:
-        return missing_measure(f"{a_window} operations in a window, more than {MOST}: too many events for memory")
+    if a_window > MOST_OPERATIONS:
+        return missing_measure(
+            f"{a_window} operations in a window, more than {MOST_OPERATIONS}: too many events for memory"
+        )
     with without_compiled_loops(), HandedOut() as handed_out:  # as in the exact count, for comparison
-        _train(spec, built, batch, handed_out, max(1, AT_ONCE // a_window))
+        _train(spec, built, batch, handed_out, max(1, OPERATIONS_AT_ONCE // a_window))
     if handed_out.clock_was_set:
         return missing_measure("the clock of the day was set while the profiler ran")
     return {NAME: Measure(value=handed_out.peak, unit="byte", method=METHOD)}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.papers.claims import (
-    FEWEST,
+    FEWEST_REPLICATES,
     Answer,
     Values,
     Within,
@@ -53,7 +53,7 @@ def exceeds(results: Results, suites: tuple[str, ...], first: Series, second: Se
         return in_common({str(family): row.droplevel(0) for family, row in family_points.groupby("family", sort=False)})
 
     reason = f"accuracy of {first} less {second}, points (* differs from 0 after Holm); mean > {margin:g}"
-    nothing = f"no dataset of {', '.join(suites)} has {FEWEST} runs of {first} and of {second}"
+    nothing = f"no dataset of {', '.join(suites)} has {FEWEST_REPLICATES} runs of {first} and of {second}"
     return judged(results, gain, Within(low=margin), reason, paper_scale(SIZE), show=differences, nothing=nothing)
 
 
@@ -77,7 +77,7 @@ def falls_less(results: Results, first: Series, second: Series) -> Answer:
     reason = (
         f"slope of {first} less that of {second}, points for twice the frames (* differs from 0 after Holm); mean > 0"
     )
-    nothing = f"no dataset of {FRAMES} has {FEWEST} runs of {first} and of {second} at two numbers of frames"
+    nothing = f"no dataset of {FRAMES} has {FEWEST_REPLICATES} runs of {first} and of {second} at two numbers of frames"
     return judged(results, contrast, Within(low=0.0), reason, paper_scale(SIZE), show=differences, nothing=nothing)
 
 
@@ -106,8 +106,8 @@ def trains(results: Results, *neurons: str) -> Answer:
 def _differences(runs: Results, suites: tuple[str, ...], first: Series, second: Series) -> pd.DataFrame:
     """Return accuracies of the first series less the second, in points, of the replicates that have both.
 
-    Only datasets with `FEWEST` of them count. If the series have neurons in common, both are of the same neuron and
-    network.
+    Only datasets with `FEWEST_REPLICATES` of them count. If the series have neurons in common, both are of the same
+    neuron and network.
 
     Returns:
         Columns family, dataset, steps, replicate and points.
@@ -116,7 +116,7 @@ def _differences(runs: Results, suites: tuple[str, ...], first: Series, second: 
     keys = ["suite", "dataset", "steps", "replicate", *(["network", "neuron"] if alike else [])]
     sides = [_accuracies(runs, suites, series) for series in (first, second)]
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_second"))
-    pairs = pairs[pairs.groupby("dataset")["replicate"].transform("nunique") >= FEWEST]
+    pairs = pairs[pairs.groupby("dataset")["replicate"].transform("nunique") >= FEWEST_REPLICATES]
     pairs = pairs[pairs.groupby("replicate")["dataset"].transform("nunique") == pairs["dataset"].nunique()]
     family = pairs["dataset"].str.split("-").str[0]
     return pairs.assign(points=100 * (pairs["accuracy"] - pairs["accuracy_second"]), family=family)

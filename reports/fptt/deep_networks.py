@@ -6,7 +6,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.papers.claims import (
-    FEWEST,
+    FEWEST_REPLICATES,
     Answer,
     Values,
     Within,
@@ -41,12 +41,12 @@ def detects(results: Results) -> Answer:
             data: 100 * by_replicate(runs_of_dataset, "mAP", diverged=0.0)
             for data, runs_of_dataset in frame.groupby("dataset", sort=False)
         }
-        rows = {data: row for data, row in rows.items() if len(row) >= FEWEST}
+        rows = {data: row for data, row in rows.items() if len(row) >= FEWEST_REPLICATES}
         return in_common({str(data): rows[data] for data in rows if data == "voc-0712" or "voc-0712" not in rows})
 
     reason = f"mAP at an IoU of 0.5, percent; mean > {PERFORMANT:g}"
     size = paper_scale("416 x 416 pixels, full width, VOC")
-    nothing = f"no data set of {DETECTION} has {FEWEST} runs of FPTT"
+    nothing = f"no data set of {DETECTION} has {FEWEST_REPLICATES} runs of FPTT"
     return judged(
         results, precision, Within(low=PERFORMANT), reason, size, show=lambda v: shown(v, ".1f"), nothing=nothing
     )
@@ -71,7 +71,7 @@ def is_sparse(results: Results) -> Answer:
                     .set_axis(runs_of_dataset["replicate"])
                     .dropna()
                 )
-                if len(rate) >= FEWEST:
+                if len(rate) >= FEWEST_REPLICATES:
                     rows.setdefault(str(dataset).split("-")[0], []).append(rate)
         return in_common(
             {family: pd.concat(rates, axis="columns").dropna().mean(axis="columns") for family, rates in rows.items()}
@@ -79,7 +79,7 @@ def is_sparse(results: Results) -> Answer:
 
     reason = f"mean firing rate of the layers; mean < {SPARSE:g}"
     size = paper_scale("networks at full width, all data")
-    nothing = f"no data set of {', '.join(SPIKING)} has {FEWEST} runs of FPTT"
+    nothing = f"no data set of {', '.join(SPIKING)} has {FEWEST_REPLICATES} runs of FPTT"
     return judged(results, rates, Within(high=SPARSE), reason, size, show=means, nothing=nothing)
 
 

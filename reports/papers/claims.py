@@ -23,7 +23,7 @@ from throughtime.spec import Scale
 Word = Literal["supported", "not supported", "unclear", "not run here"]
 """Verdict of a claim."""
 WORDS: dict[Lean, Word] = {"for": "supported", "against": "not supported", "neither": "unclear"}
-FEWEST = 3
+FEWEST_REPLICATES = 3
 """Smallest number of replicates that decides."""
 AVERAGED = 100
 """Training iterations over which a learning curve is averaged."""
@@ -184,7 +184,7 @@ def judged(
     holds: Callable[[Values], Lean],
     reason: str,
     size: NeededSize = ANY_SIZE,
-    fewest: int = FEWEST,
+    fewest: int = FEWEST_REPLICATES,
     show: Callable[[Values], str] = shown,
     nothing: str = "no runs of each cell",
 ) -> Answer:
@@ -219,7 +219,7 @@ def decided(
     ours: str,
     reason: str,
     n: int | None = None,
-    fewest: int = FEWEST,
+    fewest: int = FEWEST_REPLICATES,
     missing: str = "",
     lasting: Lean | None = None,
 ) -> Answer:

@@ -20,7 +20,7 @@ from throughtime.records.results import Results, rows_with
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.statistics.summary import Lean
 from throughtime.records.store import validation_metric
-from throughtime.reports.papers.claims import AVERAGED, FEWEST, Claim, Word, written
+from throughtime.reports.papers.claims import AVERAGED, FEWEST_REPLICATES, Claim, Word, written
 from throughtime.reports.papers.stored import read_commits
 from throughtime.spec import Scale, Strict
 
@@ -187,8 +187,8 @@ def _match(target: Target, values: list[float]) -> tuple[Match, str]:
         return "not run here", "no run"
     if diverged := values.count(inf):
         return "not reproduced", f"{diverged} of {n} runs diverged before"
-    if n < FEWEST:
-        return "unclear", f"{n} of {FEWEST} runs"
+    if n < FEWEST_REPLICATES:
+        return "unclear", f"{n} of {FEWEST_REPLICATES} runs"
     if target.is_trivial(target.published) and all(map(target.is_trivial, values)):
         return "both at the trivial level", f"trivial: {target.trivial:.3g}"
     mean, low, high, _ = mean_interval(values)

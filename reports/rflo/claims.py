@@ -24,7 +24,7 @@ TRAINED = trained("rflo", 20)
 """Epochs of 500 trials: the 10 000 trials of the notebook."""
 NEEDS = "10 000 trials, n = 5"
 REGISTERED = "criterion before the runs: 6ca6456, 2026-11-26; statistics after them: 2026-11-28"
-FEWEST = 5
+FEWEST_REPLICATES = 5
 
 
 @claim(NEEDS, REGISTERED, primary=True)
@@ -35,7 +35,7 @@ def all_learn(results: Results) -> Answer:
     if in none of one rule.
     """
     holds = all_or_none(lambda mse: mse < LEARNT)
-    return judged(results, _errors, holds, f"test error; learnt: < {LEARNT:g}", TRAINED, FEWEST, _shown)
+    return judged(results, _errors, holds, f"test error; learnt: < {LEARNT:g}", TRAINED, FEWEST_REPLICATES, _shown)
 
 
 @claim(NEEDS, REGISTERED, primary=True)
@@ -50,7 +50,7 @@ def as_good(results: Results) -> Answer:
         pairs = zip(*errors.values(), strict=True) if len(errors) == 2 else ()
         return {"log10(RFLO / BPTT)": [log10(rflo / bptt) for bptt, rflo in pairs]}
 
-    return judged(results, ratio, Within(high=1.0), "ratio of the test errors; < 1", TRAINED, FEWEST, means)
+    return judged(results, ratio, Within(high=1.0), "ratio of the test errors; < 1", TRAINED, FEWEST_REPLICATES, means)
 
 
 def _errors(runs: Results) -> Values:

@@ -89,7 +89,7 @@ def test_the_exact_count_of_diagonal_rtrl_has_one_tensor_of_the_block_more():
 def test_it_does_not_matter_how_often_the_events_are_read(monkeypatch):
     run = spec("fptt", steps=12, hidden=8)
     often = both(run)
-    monkeypatch.setattr(allocator, "AT_ONCE", 1)
+    monkeypatch.setattr(allocator, "OPERATIONS_AT_ONCE", 1)
     assert both(run) == often
 
 
@@ -109,7 +109,7 @@ def test_what_the_exact_count_does_not_see_is_in_the_allocators(monkeypatch):
 
 
 def test_a_window_too_long_for_the_profiler_has_a_reason(monkeypatch):
-    monkeypatch.setattr(allocator, "MOST", 50)
+    monkeypatch.setattr(allocator, "MOST_OPERATIONS", 50)
     run = spec("bptt", steps=12)
     built = build(run)
     (measure,) = allocator_measures(run, built, one_batch(run, built), 600).values()

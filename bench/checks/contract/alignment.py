@@ -23,7 +23,7 @@ from throughtime.registry import Component
 TASK = Classification(tiny.CLASSES)
 STEPS, UNITS, DRAWS = 30, 6, 16
 """Sizes of the networks, and draws of weights and data, for a rule that draws nothing itself."""
-COPIES, FEWEST, MOST = 16, 64, 4096
+COPIES, FEWEST_REPETITIONS, MOST_REPETITIONS = 16, 64, 4096
 """Copies of each sequence in a batch, and fewest and most repetitions, for a rule that draws while it learns."""
 LEVEL = 0.997
 """Coverage of the intervals."""
@@ -103,12 +103,12 @@ def over_repetitions(component: Component) -> MeanAlignment:
     rule, recorder, lengths = tiny.build(component), tiny.Recorder(case.network), list[Tensor]()
     with tiny.seeded(11):
         rule.start(case.network, TASK, STEPS)
-    for k in range(MOST):
+    for k in range(MOST_REPETITIONS):
         recorder.gradients.clear()
         tiny.train_batch(rule, x, target, recorder, k)
         g = flat(inside(case.network, recorder.total()))
         lengths.append(torch.stack([g @ G / (G @ G) for G in exact]))
-        if k + 1 >= FEWEST and (k + 1) & k == 0:
+        if k + 1 >= FEWEST_REPETITIONS and (k + 1) & k == 0:
             intervals = [mean_interval(c.tolist(), LEVEL) for c in torch.stack(lengths).t()]
             nearer = max(intervals, key=lambda interval: interval.low or 0.0)
             if (nearer.low or 0.0) > 0 or (nearer.high or 0.0) < 0:
