@@ -132,7 +132,7 @@ class EligibilityRule(BlockRule):
 
     def gather(self, block: LayerBlock, L: Tensor | None, selection: Steps, goes_on: bool) -> Tensor | None:
         layer = block.layer
-        partials = self.layer_partials(layer, block.currents.flatten(0, 1), block.before(), block.after())
+        partials = self.layer_partials(layer, block.currents.flatten(0, 1), block.states_before(), block.states_after())
         assert partials is not None, "`supports` rejects such a neuron"
         partials = filtered(partials, self.sends(layer), self.filters[layer.name])
         signals, traces = self.signals(block), self.traces[layer.name]

@@ -34,11 +34,11 @@ class LayerBlock(NamedTuple):
     states: Any
     """State before the first step and after each step, [1 + steps, batch, *shape]."""
 
-    def before(self, selection: Steps = ALL) -> Any:
+    def states_before(self, selection: Steps = ALL) -> Any:
         """Return the states before the n chosen steps, [n · batch, *shape]."""
         return type(self.states)(*(s[:-1][selection].flatten(0, 1) for s in self.states))
 
-    def after(self, selection: Steps = ALL) -> Any:
+    def states_after(self, selection: Steps = ALL) -> Any:
         """Return the states after the n chosen steps, [n · batch, *shape]."""
         return type(self.states)(*(s[1:][selection].flatten(0, 1) for s in self.states))
 
@@ -77,7 +77,11 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, selection: Steps = 
         δ: gradient of this field after each of the steps, [n, batch, *shape].
         selection: the n steps in the block.
     """
-    neuron, current, before = block.layer.neuron, block.currents[selection].flatten(0, 1), block.before(selection)
+    neuron, current, before = (
+        block.layer.neuron,
+        block.currents[selection].flatten(0, 1),
+        block.states_before(selection),
+    )
     rows = δ.flatten(0, 1).contiguous()
     learnt = {name: p for name, p in neuron.named_parameters() if p.requires_grad}
     tensors = (current, rows, *before, *neuron.parameters(), *neuron.buffers())
@@ -88,7 +92,7 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, selection: Steps = 
     places: dict[Tensor, Tensor] = {p: torch.zeros_like(p) for p in learnt.values()}
     none = torch.zeros_like(rows)
     δz_and_δv = (none, rows) if field == "v" else (rows, none)
-    δI = gradient_of_steps(neuron, current, (before, block.after(selection)), δz_and_δv, GradientMemory(places))
+    δI = gradient_of_steps(neuron, current, (before, block.states_after(selection)), δz_and_δv, GradientMemory(places))
     return StepGradient(δI.unflatten(0, δ.shape[:2]), {name: places[p] for name, p in learnt.items()})
 
 

@@ -86,7 +86,7 @@ class PPProp(PresynapticTrace):
 
     def postsynaptic(self, block: LayerBlock) -> Tensor:
         layer, (steps, batch) = block.layer, block.currents.shape[:2]
-        partials = layer.neuron.partials(block.currents.flatten(0, 1), block.before(), block.after())
+        partials = layer.neuron.partials(block.currents.flatten(0, 1), block.states_before(), block.states_after())
         assert partials is not None, "`supports` rejects such a neuron"
         ones, ε = block.currents.new_ones(batch, 1), torch.empty_like(block.states.z[1:])
         for t, ε_t in enumerate(ε.unbind(0)):

@@ -29,7 +29,7 @@ class MachineLock:
     def __init__(self) -> None:
         self._file: int | None = None
 
-    def take(self, tell: Callable[[str], None], stopping: Callable[[], bool] = lambda: False) -> bool:
+    def acquire(self, tell: Callable[[str], None], stopping: Callable[[], bool] = lambda: False) -> bool:
         """Wait for the lock, and tell once who holds it; return False if `stopping` became true.
 
         Raises:

@@ -194,7 +194,7 @@ def in_fresh_process(order: ChildInput, tell: Callable[[str], None]) -> ChildOut
     if order["do"] == "compare":
         return _answer_of_child(order)
     machine = MachineLock()
-    machine.take(tell)
+    machine.acquire(tell)
     try:
         return _answer_of_child(order)
     finally:

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from throughtime.measuring import machine_lock
 machine_lock.MACHINE_LOCK = Path(sys.argv[1])
-machine_lock.MachineLock().take(print)
+machine_lock.MachineLock().acquire(print)
 print("holds", flush=True)
 sys.stdin.read()
 """
@@ -40,14 +40,14 @@ def test_who_waits_is_told_whom_for_and_gives_up_after_a_time(path, monkeypatch)
         said, lock = [], MachineLock()
         name = f"process {holder.pid} ("
         with pytest.raises(UsageError, match=r"waited 0\.000139 h for the measuring pass of process") as caught:
-            lock.take(said.append)
+            lock.acquire(said.append)
         assert len(said) == 1 and name in said[0] and sys.executable in said[0] and name in caught.value.what
-        assert not lock.take(said.append, iter([False, False, True]).__next__), "it stops when it is told to"
+        assert not lock.acquire(said.append, iter([False, False, True]).__next__), "it stops when it is told to"
         holder.kill()
         holder.wait()
-        assert lock.take(said.append) and len(said) == 2
+        assert lock.acquire(said.append) and len(said) == 2
         lock.release()
-        assert MachineLock().take(said.append)
+        assert MachineLock().acquire(said.append)
 
 
 def test_the_file_of_another_user_can_be_locked(path, monkeypatch):
@@ -62,14 +62,14 @@ def test_the_file_of_another_user_can_be_locked(path, monkeypatch):
 
     monkeypatch.setattr(machine_lock.os, "open", protected)
     lock = MachineLock()
-    assert lock.take(print)
+    assert lock.acquire(print)
     lock.release()
 
 
 def test_others_may_use_the_file_whatever_the_umask(path):
     before = os.umask(0o077)
     try:
-        MachineLock().take(print)
+        MachineLock().acquire(print)
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o644
@@ -79,11 +79,11 @@ def test_a_link_or_a_folder_in_its_place_is_named(path, tmp_path):
     (tmp_path / "victim").touch()
     path.symlink_to(tmp_path / "victim")
     with pytest.raises(UsageError, match=r"machine\.lock: the lock of the machine cannot be used: "):
-        MachineLock().take(print)
+        MachineLock().acquire(print)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_folder_without_locks_is_named(path, number, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", without_locks(number))
     with pytest.raises(UsageError, match=rf"machine\.lock: .* cannot be used: {os.strerror(number)}\n.*TMPDIR"):
-        MachineLock().take(print)
+        MachineLock().acquire(print)

@@ -134,7 +134,7 @@ class LocalEngine(Engine):
 
         require(job.planned.spec.device)
         if PASSES[job.name].exclusive:
-            self._machine.take(self._tell)
+            self._machine.acquire(self._tell)
         with signals_deferred():  # a child that has started half would print the error of a broken pipe
             self._children.append(self._child(job))
 

@@ -255,7 +255,7 @@ def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
     """Lock the machine for a measuring pass, so that they run one at a time."""
     lock = MachineLock()
     if PASSES[name].exclusive:
-        lock.take(print, stopping)
+        lock.acquire(print, stopping)
     try:
         yield
     finally:
