@@ -65,7 +65,7 @@ class NpzFolder(OwnSequences):
             if not files:
                 continue
             if files[0].parent == folder:
-                parts[split] = _many(files[0])
+                parts[split] = _sequences_in(files[0])
             else:
                 read = [_arrays(file) for file in files]
                 if padded := [file for file, arrays in zip(files, read, strict=True) if "length" in arrays]:
@@ -96,7 +96,7 @@ def _files(folder: Path, split: Split) -> list[Path]:
     return [single] if single.is_file() else many
 
 
-def _many(path: Path) -> Sequences:
+def _sequences_in(path: Path) -> Sequences:
     """Read the sequences of a file that contains many."""
     arrays = _arrays(path)
     x, y = arrays["x"], _target_array(arrays["y"])

@@ -77,11 +77,8 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, selection: Steps = 
         δ: gradient of this field after each of the steps, [n, batch, *shape].
         selection: the n steps in the block.
     """
-    neuron, current, before = (
-        block.layer.neuron,
-        block.currents[selection].flatten(0, 1),
-        block.states_before(selection),
-    )
+    neuron, before = block.layer.neuron, block.states_before(selection)
+    current = block.currents[selection].flatten(0, 1)
     rows = δ.flatten(0, 1).contiguous()
     learnt = {name: p for name, p in neuron.named_parameters() if p.requires_grad}
     tensors = (current, rows, *before, *neuron.parameters(), *neuron.buffers())

@@ -45,7 +45,7 @@ class Case(NamedTuple):
         return tiny.backprop(self.network, *self.batch, self.task, loss_at)
 
     def shown(self) -> str:
-        """Return what is looked at."""
+        """Return the case in words: neuron, layers, steps, batch."""
         (x, _), sizes = self.batch, [layer.neuron.size for layer in self.network.layers]
         layers = "1 layer" if len(sizes) == 1 else f"{len(sizes)} layers"
         return f"{self.name}, {layers}, {len(x)} steps, batch {x.shape[1]}{', a target each step' * self.task.per_step}"

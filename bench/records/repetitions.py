@@ -133,10 +133,10 @@ def keep_repetitions(folder: Path, suite: str, scale: str, runs: Container[str])
         runs: the ids of its runs.
     """
 
-    def kept(repetitions: dict[str, Repetition]) -> dict[str, Repetition]:
+    def remaining(repetitions: dict[str, Repetition]) -> dict[str, Repetition]:
         return {i: r for i, r in repetitions.items() if i in runs or (r.suite, r.scale) != (suite, scale)}
 
-    _rewrite(folder, kept)
+    _rewrite(folder, remaining)
 
 
 def _rewrite(folder: Path, change: Callable[[dict[str, Repetition]], dict[str, Repetition]]) -> None:
