@@ -10,21 +10,11 @@ from typing import Literal
 
 from jinja2 import Environment, StrictUndefined
 
+from throughtime.comparing import wording
 from throughtime.comparing.compare import Comparison
 from throughtime.comparing.markdown import markdown
 from throughtime.comparing.rows import Row
 from throughtime.comparing.text import text
-from throughtime.comparing.wording import (
-    NUMBERS,
-    Line,
-    by_metric,
-    headline,
-    line_of,
-    provenance,
-    remarks,
-    sections,
-    unchanged,
-)
 
 Form = Literal["text", "markdown", "json", "html"]
 
@@ -51,22 +41,22 @@ def html(comparison: Comparison) -> str:
     template = environment.from_string(
         resources.files("throughtime.comparing").joinpath("page.html").read_text("utf-8")
     )
-    same = unchanged(comparison)
+    same = wording.unchanged(comparison)
     return template.render(
-        headline=headline(comparison),
+        headline=wording.headline(comparison),
         exit_code=comparison.exit_code,
-        columns=Line._fields,
-        numbers=NUMBERS,
+        columns=wording.Line._fields,
+        numbers=wording.NUMBERS,
         sections={
-            title: [(_colour(row), line_of(row)._asdict()) for row in rows]
-            for title, rows in sections(comparison).items()
+            title: [(_colour(row), wording.line_of(row)._asdict()) for row in rows]
+            for title, rows in wording.sections(comparison).items()
         },
         rerun=comparison.rerun(),
         unchanged=len(same),
-        unchanged_by_metric=by_metric(same),
-        base=provenance(comparison.base),
-        new=provenance(comparison.new),
-        remarks=list(remarks(comparison)),
+        unchanged_by_metric=wording.by_metric(same),
+        base=wording.provenance(comparison.base),
+        new=wording.provenance(comparison.new),
+        remarks=list(wording.remarks(comparison)),
     )
 
 

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from throughtime.comparing import wording
 from throughtime.comparing.compare import Comparison
 from throughtime.comparing.rows import Row
-from throughtime.comparing.wording import (
-    NUMBERS,
-    SECTIONS,
-    Line,
-    by_metric,
-    headline,
-    line_of,
-    provenance,
-    remarks,
-    sections,
-    unchanged,
-)
 from throughtime.markdown import code_block, escaped, table
 
 TAG = "<!-- throughtime compare -->"
@@ -37,14 +26,14 @@ def markdown(comparison: Comparison, most: int = MOST_CHARACTERS) -> str:
     and metric; the number of cells by verdict and metric, a line each.
     """
     for shorten in (_full, _regressions_alone, _without_reasons, _lists, _numbers):
-        text = "\n\n".join([TAG, f"### throughtime: {headline(comparison)}", *shorten(comparison)]) + "\n"
+        text = "\n\n".join([TAG, f"### throughtime: {wording.headline(comparison)}", *shorten(comparison)]) + "\n"
         if len(text) <= most:
             return text
     return text[:most]
 
 
 def _full(comparison: Comparison) -> list[str]:
-    parts = [_section(title, rows, _table) for title, rows in sections(comparison).items()]
+    parts = [_section(title, rows, _table) for title, rows in wording.sections(comparison).items()]
     return [*parts, *_rerun(comparison), _unchanged(comparison), *_footer(comparison)]
 
 
@@ -60,8 +49,8 @@ def _without_reasons(comparison: Comparison) -> list[str]:
 def _counted_but(comparison: Comparison, show: Callable[[Sequence[Row]], str]) -> list[str]:
     """Return a table of the regressions, and counts of all other sections."""
     return [
-        _section(title, rows, show if title == "Regressions" else lambda those: f"{escaped(by_metric(those))}.")
-        for title, rows in sections(comparison).items()
+        _section(title, rows, show if title == "Regressions" else lambda those: f"{escaped(wording.by_metric(those))}.")
+        for title, rows in wording.sections(comparison).items()
     ]
 
 
@@ -76,7 +65,7 @@ def _numbers(comparison: Comparison) -> list[str]:
 def _by_verdict(comparison: Comparison, show: Callable[[Sequence[Row]], str]) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in comparison.rows:
-        if row.verdict in SECTIONS["Regressions"]:
+        if row.verdict in wording.SECTIONS["Regressions"]:
             groups.setdefault((row.verdict, row.metric), []).append(row)
     return "\n".join(
         f"- **{verdict}**, {escaped(metric)}: {escaped(show(rows))}" for (verdict, metric), rows in groups.items()
@@ -87,13 +76,13 @@ def _section(title: str, rows: Sequence[Row], show: Callable[[Sequence[Row]], st
     return f"#### {title} ({len(rows)})\n\n{show(rows)}"
 
 
-def _table(rows: Sequence[Row], columns: int = len(Line._fields)) -> str:
-    lines = [[*map(escaped, line_of(row)[:columns])] for row in rows]
-    return table(Line._fields[:columns], lines, NUMBERS)
+def _table(rows: Sequence[Row], columns: int = len(wording.Line._fields)) -> str:
+    lines = [[*map(escaped, wording.line_of(row)[:columns])] for row in rows]
+    return table(wording.Line._fields[:columns], lines, wording.NUMBERS)
 
 
 def _short_table(rows: Sequence[Row]) -> str:
-    return _table(rows, Line._fields.index("difference"))
+    return _table(rows, wording.Line._fields.index("difference"))
 
 
 def _rerun(comparison: Comparison) -> list[str]:
@@ -102,15 +91,17 @@ def _rerun(comparison: Comparison) -> list[str]:
 
 
 def _unchanged(comparison: Comparison) -> str:
-    rows = unchanged(comparison)
+    rows = wording.unchanged(comparison)
     cells = escaped(", ".join(dict.fromkeys(row.label for row in rows)))
     summary = f"<details><summary>{len(rows)} unchanged</summary>"
-    return "\n\n".join([summary, escaped(by_metric(rows)), f"Cells: {cells}", "</details>"])
+    return "\n\n".join([summary, escaped(wording.by_metric(rows)), f"Cells: {cells}", "</details>"])
 
 
 def _footer(comparison: Comparison) -> list[str]:
-    sides = [f"{name}: {provenance(side)}" for name, side in (("Base", comparison.base), ("New", comparison.new))]
-    return [escaped(text) for text in (*remarks(comparison), *sides)]
+    sides = [
+        f"{name}: {wording.provenance(side)}" for name, side in (("Base", comparison.base), ("New", comparison.new))
+    ]
+    return [escaped(text) for text in (*wording.remarks(comparison), *sides)]
 
 
 def _cut(what: str) -> str:

@@ -22,15 +22,7 @@ from throughtime import __version__
 from throughtime.errors import UsageError, first_line
 from throughtime.records.files import POSITION
 from throughtime.running.engine import PassJob
-from throughtime.running.engines.remote import (
-    Files,
-    Job,
-    receive_files,
-    resume_files,
-    run_pass,
-    write_failure,
-    write_position,
-)
+from throughtime.running.engines import remote
 from throughtime.running.engines.remote_engine import RemoteEngine, SubmittedPass
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
@@ -125,7 +117,7 @@ class DaskEngine(RemoteEngine[DaskSubmission]):
                 on_it = [address for address in self._threads if _host(address) == host]
                 where = {"workers": on_it, "allow_other_workers": True}
         key = f"{job.name}-{job.planned.id}-{self._sweep}-{uuid.uuid4().hex[:8]}"
-        message, files = self.job(job), resume_files(job.name, job.folder)
+        message, files = self.job(job), remote.resume_files(job.name, job.folder)
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):  # may contain a checkpoint
             future = self._client.submit(on_worker, message, files, key, self._topic, key=key, pure=False, **where)
         self._submitted.append(DaskSubmission(job, future, host))
@@ -181,7 +173,7 @@ class DaskEngine(RemoteEngine[DaskSubmission]):
         if submissions and self._client.status == "running":
             self._client.cancel([submission.future for submission in submissions], force=True)
 
-    def _files(self, submission: DaskSubmission) -> Files | None:
+    def _files(self, submission: DaskSubmission) -> remote.Files | None:
         finished = submission.future.status == "finished"
         return submission.future.result(timeout=FETCH_SECONDS) if finished else None
 
@@ -200,13 +192,13 @@ class DaskEngine(RemoteEngine[DaskSubmission]):
         if future.status in ("cancelled", "lost"):
             raise self._gone()
         try:
-            receive_files(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
+            remote.receive_files(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
         except NotYetError:
             return False
         except KilledWorker as error:
             last = _host(error.last_worker.address)
             died = f"{error.allowed_failures + 1} workers died in it, the last on {last}"
-            write_failure(job, "killed", died)
+            remote.write_failure(job, "killed", died)
         except Exception as error:
             if future.status != "error":
                 raise
@@ -236,7 +228,7 @@ class DaskEngine(RemoteEngine[DaskSubmission]):
         report = event[1]
         for submission in self._submitted:
             if submission.future.key == report["key"]:
-                write_position(submission.request.folder, report["position"])
+                remote.write_position(submission.request.folder, report["position"])
 
 
 def _host(address: str) -> str:
@@ -278,7 +270,7 @@ def stop_on_worker(topic: str) -> None:
     _stopped.add(topic)
 
 
-def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
+def on_worker(job: remote.Job, files: remote.Files, key: str, topic: str) -> remote.Files:
     """Run a pass. It stops when the runner stops it, cancels it or ends, or when the worker closes."""
     from distributed import Status, get_worker
 
@@ -297,4 +289,4 @@ def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
             shown, next_look = now, time.monotonic() + REPORT_SECONDS
             worker.log_event(topic, {"key": key, "position": now})
 
-    return run_pass(job, files, stopping, tell)
+    return remote.run_pass(job, files, stopping, tell)

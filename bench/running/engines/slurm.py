@@ -30,17 +30,7 @@ from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
 from throughtime.running.engine import PassJob
-from throughtime.running.engines.remote import (
-    JOB,
-    Files,
-    files_left,
-    prepare_folder,
-    receive_files,
-    resume_files,
-    run_supervised,
-    write_failure,
-    write_position,
-)
+from throughtime.running.engines import remote
 from throughtime.running.engines.remote_engine import POLL_SECONDS, RemoteEngine, SubmittedPass
 from throughtime.running.engines.slurm_file import load_settings, require_slurm, within_time_limit
 from throughtime.running.limits import Limits
@@ -116,7 +106,7 @@ class SlurmEngine(RemoteEngine[SlurmSubmission]):
             self._folder = (job.folder.parent / FOLDER / self._sweep).resolve()
         folder = self._folder / f"{job.planned.id}-{job.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        prepare_folder(folder, self.job(job), resume_files(job.name, job.folder))
+        remote.prepare_folder(folder, self.job(job), remote.resume_files(job.name, job.folder))
         self._submitted.append(SlurmSubmission(job, folder))
 
     def wait(self, seconds: float) -> list[PassJob]:
@@ -201,8 +191,8 @@ class SlurmEngine(RemoteEngine[SlurmSubmission]):
         self._cancel(waiting)
         self._submitted = [submission for submission in self._submitted if submission not in waiting]
 
-    def _files(self, submission: SlurmSubmission) -> Files:
-        return files_left(submission.request.name, submission.folder)
+    def _files(self, submission: SlurmSubmission) -> remote.Files:
+        return remote.files_left(submission.request.name, submission.folder)
 
     def _ended(self, attempt: SlurmSubmission) -> bool:
         """Return whether a pass has ended, with its files in its run's folder; resubmit it if its node was lost."""
@@ -212,7 +202,9 @@ class SlurmEngine(RemoteEngine[SlurmSubmission]):
         if not self._has_left(attempt):
             if POSITION in _names(attempt.folder):
                 with suppress(OSError):
-                    write_position(attempt.request.folder, (attempt.folder / POSITION).read_text(encoding="utf-8"))
+                    remote.write_position(
+                        attempt.request.folder, (attempt.folder / POSITION).read_text(encoding="utf-8")
+                    )
             if state in LOST:
                 return self._lost(attempt, state)
             if state not in ENDED:
@@ -258,7 +250,9 @@ class SlurmEngine(RemoteEngine[SlurmSubmission]):
             lost = ", ".join(attempt.lost)
             return self._finish(attempt, "killed", f"{len(attempt.lost)} jobs lost their node in it ({lost})")
         before, attempt.folder = attempt.folder, attempt.folder.with_name(f"{attempt.folder.name}-{len(attempt.lost)}")
-        prepare_folder(attempt.folder, self.job(attempt.request), resume_files(attempt.request.name, before))
+        remote.prepare_folder(
+            attempt.folder, self.job(attempt.request), remote.resume_files(attempt.request.name, before)
+        )
         shutil.rmtree(before, ignore_errors=True)  # if the node returns, the job on it ends
         self._tell(
             f"{attempt.request.planned.spec.label}: {attempt.request.name} pass lost its node ({state}), "
@@ -269,9 +263,9 @@ class SlurmEngine(RemoteEngine[SlurmSubmission]):
 
     def _finish(self, attempt: SlurmSubmission, status: Status | None = None, reason: str = "") -> bool:
         """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
-        receive_files(attempt.request.name, self._files(attempt), attempt.request.folder)
+        remote.receive_files(attempt.request.name, self._files(attempt), attempt.request.folder)
         if status:
-            write_failure(attempt.request, status, reason)
+            remote.write_failure(attempt.request, status, reason)
         shutil.rmtree(attempt.folder, ignore_errors=True)
         return True
 
@@ -323,14 +317,14 @@ def run_pass_in(folder: str, seconds: float) -> None:
         cut = "time" if out_of_time else "preempted"
 
     def stopping() -> bool:
-        return cut is not None or STOP in (names := _names(place)) or JOB not in names
+        return cut is not None or STOP in (names := _names(place)) or remote.JOB not in names
 
     if stopping():
         return
     signal.signal(signal.SIGUSR2, warned)  # replaces submitit's handler, which ends this process
     (place / BEGUN).touch()
-    run_supervised(place, stopping)
+    remote.run_supervised(place, stopping)
     if place.exists():
-        name = json.loads((place / JOB).read_text(encoding="utf-8"))["name"]
+        name = json.loads((place / remote.JOB).read_text(encoding="utf-8"))["name"]
         whole = pass_file(place, name).exists()  # the pass had ended when the warning came
         write_whole(place / OVER, json.dumps({"cut": None if whole else cut}))
