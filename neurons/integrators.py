@@ -88,7 +88,7 @@ class GatedIntegrator(Integrator):
 
     Args:
         shape: neurons, their number or their arrangement.
-        trained_slope: whether κ₃ is trained; if not, it is no parameter.
+        trained_slope: whether κ₃ is trained; if not, it is not a parameter.
     """
 
     elementwise: ClassVar[bool] = False

@@ -26,7 +26,7 @@ FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
     "harness": harness.facts,
 }
 HARNESS = Component("harness", "harness", learn_batch, "throughtime", Display("harness"))
-"""The training loop, which has facts but is no component of a registry."""
+"""The training loop, which has facts but is not a component of a registry."""
 
 
 def components(names: Sequence[str]) -> list[Component]:

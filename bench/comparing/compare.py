@@ -87,7 +87,7 @@ class Comparison:
 
 
 def _words_of(command: str) -> list[str]:
-    """Return the arguments of the sweep from the command of a record, or none if it is no command of that form."""
+    """Return the arguments of the sweep from the command of a record, or none if it is not a command of that form."""
     try:
         words = shlex.split(command)
     except ValueError:  # an unbalanced quotation mark

@@ -95,7 +95,7 @@ def installed(revision: str, folder: Path) -> dict[str, str]:
     """Return the environment variables of a process that imports a revision of the checkout that this code runs from.
 
     Raises:
-        UsageError: this is no checkout, there is no such revision, or it cannot be installed.
+        UsageError: this is not a checkout, there is no such revision, or it cannot be installed.
     """
     option = f"--interleaved {revision}"
     if git_state()["commit"] is None:

@@ -13,7 +13,7 @@ from throughtime.comparing.compare import Comparison
 from throughtime.comparing.wording import Line, by_metric, headline, line_of, provenance, remarks, sections, unchanged
 
 WIDTH = 160
-"""Characters per line if the output is no terminal."""
+"""Characters per line if the output is not a terminal."""
 
 
 def text(comparison: Comparison) -> str:

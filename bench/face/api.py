@@ -294,7 +294,7 @@ def recommend(
         cost is that of two batches of each rule, without windows that repeat those before.
 
     Raises:
-        UsageError: no neuron has that name, the memory is no size, or no rule fits.
+        UsageError: no neuron has that name, the memory is not a size, or no rule fits.
 
     Example:
         >>> rows = tt.recommend(4, "1MB", hidden=[2], inputs=2, outputs=2, results=folder)

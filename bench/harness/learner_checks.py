@@ -36,7 +36,7 @@ def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
     """Check the types and shapes of a batch, and on the CPU the classes; microseconds.
 
     Raises:
-        UsageError: x or the target is no tensor, has another dtype, or does not fit the network or the task.
+        UsageError: x or the target is not a tensor, has another dtype, or does not fit the network or the task.
     """
     for name, tree in (("x", x), ("target", target)):
         if type(tree).__module__ == "numpy":

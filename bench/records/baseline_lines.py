@@ -56,7 +56,7 @@ def parsed(line: str, where: str) -> Record:
     """Return the record on a line.
 
     Raises:
-        UsageError: the line is no record; it has no digest, or that of another text; its id does not follow from its
+        UsageError: the line is not a record; it has no digest, or that of another text; its id does not follow from its
             spec and its code; or it lacks a measure that its spec demands.
     """
     text, seal = unsealed(line), DIGEST.search(line)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 BASELINES = ":(top,exclude)results/baselines"
-"""Pathspec of what is no code: a command that writes there changes no run."""
+"""Pathspec of what is not code: a command that writes there changes no run."""
 RECORDED_VERSIONS = ("throughtime", "torch", "torchvision", "numpy", "scikit-learn")
 
 

@@ -97,7 +97,7 @@ def read_repetitions(folder: Path) -> dict[str, Repetition]:
     """Read the repetitions of the runs of a folder of baselines, by the id of the run; none without a file.
 
     Raises:
-        UsageError: a line is no repetition; the message names it.
+        UsageError: a line is not a repetition; the message names it.
     """
     path = folder / REPEATED
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

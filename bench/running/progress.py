@@ -95,7 +95,7 @@ class TerminalProgress(Progress):
     def running(self, jobs: Sequence[PassJob]) -> None:
         shown = "   ".join(_shown(job) for job in jobs[:SHOWN_AT_ONCE])
         shown += f"   and {len(jobs) - SHOWN_AT_ONCE} more" if len(jobs) > SHOWN_AT_ONCE else ""
-        description = f"{self._time_left()}   {shown}".replace("[", "\\[")  # a label is no markup
+        description = f"{self._time_left()}   {shown}".replace("[", "\\[")  # a label is not markup
         self._bar.update(self._task, completed=self.done, description=printable(description))
 
     def show(self, line: str) -> None:

@@ -71,7 +71,7 @@ def listed(values: Any) -> Any:
     """Return the values of a range that is written as a mapping, see `Range.values`; anything else unchanged.
 
     Raises:
-        ValueError: the mapping is no range; the message is one line for the author of the suite.
+        ValueError: the mapping is not a range; the message is one line for the author of the suite.
     """
     if not isinstance(values, dict):
         return values

@@ -80,7 +80,7 @@ class Document:
             origin: the place of this value in errors, such as an option of the command line.
 
         Raises:
-            UsageError: the text is not strict YAML, or a part of the path is no mapping or list.
+            UsageError: the text is not strict YAML, or a part of the path is not a mapping or list.
         """
         parent, mark = self._root, yaml.Mark(origin, 0, 0, 0, None, 0)
         for part, after in zip(path, (*path[1:], None), strict=True):

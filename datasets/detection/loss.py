@@ -13,7 +13,7 @@ from throughtime.datasets.detection.grids import GRIDS, Predictions, anchors, gr
 from throughtime.numerics.trees import Tree
 
 IGNORED_FROM = 0.5
-"""A prediction without a box of its own is no negative example if its IoU with some box exceeds this."""
+"""A prediction without a box of its own is not a negative example if its IoU with some box exceeds this."""
 
 
 class Assigned(NamedTuple):

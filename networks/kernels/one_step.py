@@ -92,7 +92,7 @@ def stepper(
     network, neurons = nn.ModuleList([*layers, readout]), [*(layer.neuron for layer in layers), readout.neuron]
     maps = [m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm))]
     normed = any(isinstance(m, StepBatchNorm) for m in maps)
-    # Without the mask of the synapses that exist, which belongs to the layer and is no number of the step.
+    # Without the mask of the synapses that exist, which belongs to the layer and is not a number of the step.
     buffers = [b for part in (readout, *(m for layer in layers for m in layer.children())) for b in part.buffers()]
     y = readout.output(state.y)
     if (

@@ -35,7 +35,7 @@ def missing_classes(task: Task, splits: Splits) -> Observed:
     """Count the classes that are missing from splits with enough sequences.
 
     Raises:
-        DoesNotApplyError: it is no classification, or its splits are small.
+        DoesNotApplyError: it is not a classification, or its splits are small.
     """
     if not isinstance(task, Classification):
         raise DoesNotApplyError("it has no classes")

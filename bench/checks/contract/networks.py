@@ -256,7 +256,7 @@ def samples_apart(component: Component) -> Observed:
 
 
 def learns(component: Component) -> Observed:
-    """Count parameters that get no gradient in BPTT with any neuron; one silent neuron is no fault, and its own
+    """Count parameters that get no gradient in BPTT with any neuron; one silent neuron is not a fault, and its own
     parameters do not count."""
     reached: dict[str, bool] = {}
     for net in nets(component, steps=tiny.STEPS):

@@ -169,7 +169,7 @@ def run_pass(job: Job, files: Files, stopping: Callable[[], bool], tell: Callabl
     """Run a pass in a temporary folder; return the files that it left.
 
     Every end of the child gives a result, unless the pass was stopped; a stopped training pass leaves a checkpoint.
-    After a fault of this machine, the files from which the pass resumes are returned as they came.
+    If this machine fails (no space, no process), the files from which the pass resumes are returned unchanged.
 
     Args:
         job: the pass.
