@@ -51,7 +51,7 @@ def adaptive(results: Results) -> Answer:
     ours = ", ".join(f"{setting}: {value:.1f} %" for setting, value in accuracy.items())
     without, with_adaptation, _ = accuracy.values()
     reason = "published weights with adaptation and without; at most 1 point lower with it"
-    return decided("for" if with_adaptation > without - 1 else "against", ours, reason)
+    return decided(with_adaptation > without - 1, ours, reason)
 
 
 @claim(ANYTHING, READOUT.split(";")[0])
@@ -68,7 +68,7 @@ def weights_need_their_readout(results: Results) -> Answer:
     ours = f"2021: {own_2021:.1f} %, leaky: {other_2021:.1f} %; 2024: {own_2024:.1f} %, spiking: {other_2024:.1f} %"
     needed = own_2021 - other_2021 > 1 and own_2024 - other_2024 > 1
     reason = "published weights, not trained again; this does not say which readout trains better"
-    return decided("for" if needed else "against", ours, reason)
+    return decided(needed, ours, reason)
 
 
 @claim(f"{EARLY} epochs", REGISTERED, primary=True)

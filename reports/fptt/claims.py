@@ -215,7 +215,7 @@ def memory_is_constant(results: Results) -> Answer:
     )
     theirs = ", ".join(f"{published_slope(rule):.2f}" for rule in ("fptt-step", "bptt"))
     reason = f"exact bytes, MiB a frame, shallow network, batch 64; published with the input: {theirs}"
-    return decided("for" if abs(fptt[1]) < 0.01 < bptt[1] else "against", ours, reason)
+    return decided(abs(fptt[1]) < 0.01 < bptt[1], ours, reason)
 
 
 @claim(ANYTHING, "bounds before the runs: acbc688, 2026-11-26; interval after them: 2026-11-28")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from throughtime.records.results import Results
-from throughtime.records.statistics.summary import Lean
 from throughtime.reports.papers.claims import ANYTHING, Answer, claim, decided
 from throughtime.reports.papers.stored import stored
 
@@ -25,8 +24,10 @@ def is_eprop(results: Results) -> Answer:
     same = {neuron: gradient_error(neuron, 25) for neuron in NEURONS}
     forgotten = min(gradient_error(neuron, 25, carried=False) for neuron in NEURONS)
     ours = ", ".join(f"{neuron} {error:.2g}" for neuron, error in same.items())
-    lean: Lean = "for" if max(same.values()) <= EQUAL and forgotten > DIFFERENT else "against"
-    return decided(lean, f"{ours}; not carried: {forgotten:.2g}", "relative to the largest number of e-prop's gradient")
+    holds = max(same.values()) <= EQUAL and forgotten > DIFFERENT
+    return decided(
+        holds, f"{ours}; not carried: {forgotten:.2g}", "relative to the largest number of e-prop's gradient"
+    )
 
 
 @claim(ANYTHING, REGISTERED)
@@ -36,7 +37,7 @@ def any_block(results: Results) -> Answer:
     Summary: largest difference from e-prop's over blocks of 1, 7, 25 and all 60 steps. Criterion: at most 1e-10.
     """
     largest = max(gradient_error(neuron, block) for neuron in NEURONS for block in BLOCKS)
-    return decided("for" if largest <= EQUAL else "against", f"{largest:.2g}", "LIF, ALIF and BRF")
+    return decided(largest <= EQUAL, f"{largest:.2g}", "LIF, ALIF and BRF")
 
 
 @stored

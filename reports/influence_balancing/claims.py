@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
-from throughtime.records.statistics.summary import Lean
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.descent import (
     OPTIMUM,
@@ -39,7 +38,7 @@ def rtrl(results: Results) -> Answer:
     Summary: the distance after 3000 updates. Criterion: below 1e-6.
     """
     θ = descend(1, "rtrl")[-1]
-    return decided("for" if abs(θ - OPTIMUM) < 1e-6 else "against", f"θ = {θ:.7f}", f"after {UPDATES} updates")
+    return decided(abs(θ - OPTIMUM) < 1e-6, f"θ = {θ:.7f}", f"after {UPDATES} updates")
 
 
 @claim(ANYTHING, "before the computation: acee297, 2026-11-26", primary=True)
@@ -52,9 +51,9 @@ def uoro(results: Results) -> Answer:
     ends = [exact.uoro(seed) for seed in range(DRAWS)]
     mean, low, high, n = mean_interval(ends)
     assert low is not None and high is not None
-    lean: Lean = "for" if low <= OPTIMUM <= high < START else "against"
+    holds = low <= OPTIMUM <= high < START
     ours = f"θ = {mean:.3g}, runs from {min(ends):.3g} to {max(ends):.3g}"
-    answer = decided(lean, ours, f"after {UPDATES} updates, {START:g} before; the interval contains −1/6", n)
+    answer = decided(holds, ours, f"after {UPDATES} updates, {START:g} before; the interval contains −1/6", n)
     return answer._replace(interval=f"[{low:.3g}, {high:.3g}]")
 
 
@@ -74,4 +73,4 @@ def _all_or_none(rule: RuleName) -> Answer:
     wrong = [K for K in SHORT if distance[K] <= first] + [K for K in LONG if distance[K] >= first]
     ours = ", ".join(f"K = {K}: {distance[K]:.3g}" for K in (1, 40, 41, 100))
     reason = f"|θ + 1/6| after {UPDATES} updates, {first:.3g} before; the derivative turns at K = {turning_window()}"
-    return decided("against" if wrong else "for", ours, reason)
+    return decided(not wrong, ours, reason)

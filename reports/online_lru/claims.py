@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.records.statistics.summary import Lean
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -40,8 +39,8 @@ def exact_in_one_layer(results: Results) -> Answer:
     layer, above 1e-3 in two.
     """
     single, two = gradient_error(1), gradient_error(2)
-    lean: Lean = "for" if single <= EQUAL and two > DIFFERENT else "against"
-    return decided(lean, f"{single:.2g}; in two layers {two:.2g}", "relative to the largest number")
+    holds = single <= EQUAL and two > DIFFERENT
+    return decided(holds, f"{single:.2g}; in two layers {two:.2g}", "relative to the largest number")
 
 
 @claim(ANYTHING, REGISTERED)

@@ -82,7 +82,7 @@ def needs_H(results: Results) -> Answer:
     except UsageError as error:
         return Answer("not run here", "", first_line(error))
     ours = f"largest difference {without:.2g}, with H {with_H:.2g}"
-    return decided("for" if without > 1e-3 > with_H else "against", ours, "float64, 8 chorales")
+    return decided(without > 1e-3 > with_H, ours, "float64, 8 chorales")
 
 
 @claim(NEEDS, REGISTERED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from throughtime.records.results import Results
-from throughtime.records.statistics.summary import Lean
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -37,8 +36,8 @@ def exact_with_one_hidden_layer(results: Results) -> Answer:
     layers of neurons, above 1e-3 with three.
     """
     two, three = gradient_error("OTPE", 2), gradient_error("OTPE", 3)
-    lean: Lean = "for" if two <= EQUAL and three > DIFFERENT else "against"
-    return decided(lean, f"{two:.2g}; with three layers {three:.2g}", "relative to the largest number")
+    holds = two <= EQUAL and three > DIFFERENT
+    return decided(holds, f"{two:.2g}; with three layers {three:.2g}", "relative to the largest number")
 
 
 @claim(ANYTHING, REGISTERED)
@@ -48,7 +47,7 @@ def no_hidden_layer_is_ostl_and_ottt(results: Results) -> Answer:
     Summary: as above, for one layer of neurons. Criterion: at most 1e-10.
     """
     errors = gradient_error("OTPE", 1, "OSTL"), gradient_error("approximate OTPE", 1, "OTTT")
-    return decided("for" if max(errors) <= EQUAL else "against", "{:.2g}, {:.2g}".format(*errors), "one layer")
+    return decided(max(errors) <= EQUAL, "{:.2g}, {:.2g}".format(*errors), "one layer")
 
 
 @claim(ANYTHING, REGISTERED, primary=True)

@@ -215,7 +215,7 @@ def judged(
 
 
 def decided(
-    lean: Lean,
+    holds: Lean | bool,
     ours: str,
     reason: str,
     n: int | None = None,
@@ -226,7 +226,7 @@ def decided(
     """Return the answer that numbers decide, or that leans if runs are too few or too small.
 
     Args:
-        lean: what the numbers say.
+        holds: what the numbers say; of a condition, whether it holds.
         ours: the numbers.
         reason: what they are, and what they must be.
         n: replicates; None for a computation.
@@ -234,6 +234,7 @@ def decided(
         missing: what the runs lack; empty if nothing.
         lasting: the lean that more cannot undo.
     """
+    lean: Lean = holds if isinstance(holds, str) else "for" if holds else "against"
     if n is not None and n < fewest:
         few = f"{n} of {fewest} replicates"
         return Answer("unclear", ours, reason, n, lean="neither", missing="; ".join(filter(None, (few, missing))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from throughtime.records.results import Results
-from throughtime.records.statistics.summary import Lean
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -38,8 +37,8 @@ def exact_in_one_layer(results: Results) -> Answer:
     """
     alone, connected = gradient_error(), gradient_error(connected=True)
     ours = f"{alone:.2g}; with recurrent weights {connected:.2g}"
-    lean: Lean = "for" if alone <= EQUAL and connected > DIFFERENT else "against"
-    return decided(lean, ours, "relative to the largest number of BPTT's gradient")
+    holds = alone <= EQUAL and connected > DIFFERENT
+    return decided(holds, ours, "relative to the largest number of BPTT's gradient")
 
 
 @claim(ANYTHING, REGISTERED)
@@ -49,7 +48,7 @@ def not_exact_in_two_layers(results: Results) -> Answer:
     Summary: as in one layer, for two. Criterion: above 1e-3.
     """
     both = gradient_error(layers=2)
-    return decided("for" if both > DIFFERENT else "against", f"{both:.2g}", "relative difference")
+    return decided(both > DIFFERENT, f"{both:.2g}", "relative difference")
 
 
 @claim(
@@ -62,8 +61,8 @@ def constant_memory(results: Results) -> Answer:
     above 0 under BPTT.
     """
     rtrl, bptt = bytes_of_a_step("rtrl"), bytes_of_a_step("bptt")
-    lean: Lean = "for" if rtrl == 0 < bptt else "against"
-    return decided(lean, f"RTRL {rtrl:g}, BPTT {bptt:g} bytes a step", "64 cells, batch 64")
+    holds = rtrl == 0 < bptt
+    return decided(holds, f"RTRL {rtrl:g}, BPTT {bptt:g} bytes a step", "64 cells, batch 64")
 
 
 @claim(NEEDS, REGISTERED)

@@ -79,7 +79,7 @@ def letters_are_linear(results: Results) -> Answer:
     """
     raw, standardised = ridge_level(False), ridge_level(True)
     ours = f"{raw:.1f} %; {standardised:.1f} % on the standardised values that the network reads"
-    return decided("for" if raw >= BRAILLE else "against", ours, "270 sequences")
+    return decided(raw >= BRAILLE, ours, "270 sequences")
 
 
 @claim(NEEDS_BRAILLE, REGISTERED_BRAILLE)
