@@ -14,11 +14,11 @@ from throughtime.datasets.generated import Generated
 from throughtime.datasets.task import Classification
 from throughtime.registry import dataset
 
-SMALLEST, MOST_FREQUENCIES = 1e-3, 1000
+SMALLEST_AMPLITUDE, MOST_FREQUENCIES = 1e-3, 1000
 """Smallest amplitude of a frequency, and the largest number of frequencies."""
 RANGE = 250
 """Points of a class whose range is mapped to 0 ... 1."""
-AT_ONCE = 2**17
+SINES_AT_ONCE = 2**17
 """Number of sines that are computed at a time."""
 
 
@@ -82,7 +82,7 @@ class Randman(Generated):
 
     @cached_property
     def _parameters(self) -> Tensor:
-        frequencies = min(MOST_FREQUENCIES, int(np.ceil(SMALLEST ** (-1 / self.smoothness))))
+        frequencies = min(MOST_FREQUENCIES, int(np.ceil(SMALLEST_AMPLITUDE ** (-1 / self.smoothness))))
         shape = (self.outputs, self.inputs, self.dimension, 3, frequencies)
         drawn = torch.from_numpy(np.random.RandomState(self.manifolds).random_sample(shape)).float()
         drawn[..., 0, 0] = 0
@@ -100,7 +100,7 @@ class Randman(Generated):
         a, b, c = self.manifold(label).unbind(-2)
         k = torch.arange(a.shape[-1], dtype=x.dtype)
         amplitudes, frequencies = a / (k + 1) ** self.smoothness, k * b
-        few = max(1, AT_ONCE // a[:, 0].numel())
+        few = max(1, SINES_AT_ONCE // a[:, 0].numel())
         return torch.cat([_product(part, amplitudes, frequencies, c) for part in x.split(few)])
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from throughtime.records.record import Record
 from throughtime.records.store import read_curve
 from throughtime.registry import KINDS
 
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 """Time between two looks at a curve: the process removes it when it ends."""
 END_SECONDS = 30.0
 """Time for a process to end after the signal."""
@@ -106,7 +106,7 @@ def curve_row(
             if over:
                 last = (errors.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
                 raise UsageError(f"the code that made it did not come to row {row} of its curve here: {last}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
     finally:
         process.terminate()
         try:
