@@ -11,7 +11,7 @@
 # make site: the docs, and the report of the committed records of quick and rules, and of submissions, in build/site.
 # make figures: redraws the figures of README and docs from the committed records; under two minutes.
 # make peers: other libraries as witnesses, then the same work through them and ours, on one and on two threads, and the
-# table in docs/performance.md; about two hours on two cores.
+# table in docs/performance.md; about half an hour on two idle cores.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -54,8 +54,7 @@ def peers(
         entrants(work, names)  # refuses an unknown name before the first measurement
     outcome, ask = PeerResults([], []), partial(in_fresh_process, tell=tell)
     for work in selected:
-        for n in threads or [2]:
-            outcome = outcome.and_then(side_by_side(work, names, threads=n, rounds=rounds, ask=ask, tell=tell))
+        outcome = outcome.and_then(side_by_side(work, names, threads=threads or [2], rounds=rounds, ask=ask, tell=tell))
         if out is not None:
             write(outcome, out)  # after each workload, so that an interruption loses at most one
     if into is not None:

@@ -1,4 +1,4 @@
-"""The fresh process `python -m throughtime.peers.child`: reads an order as JSON, writes the answer as JSON.
+"""The function of the fresh process that executes one order and sends the answer.
 
 An order names the workload, the implementation, the number of threads, and the action:
 
@@ -10,14 +10,15 @@ An order names the workload, the implementation, the number of threads, and the 
 from __future__ import annotations
 
 import importlib
-import json
-import sys
+import os
 import time
 import warnings
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
+from throughtime.errors import first_line
 from throughtime.harness.clock import Clock
 from throughtime.measuring import floor
 from throughtime.measuring.live_bytes import LiveBytes
@@ -27,6 +28,11 @@ from throughtime.measuring.yardstick import yardstick
 from throughtime.peers.compare import difference
 from throughtime.peers.job import PeerJob, Question, question
 from throughtime.peers.workload import PEERS, Workload
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
+"""Environment variables that set a library's number of threads; the last is that of XLA."""
+WARM_UP, REPEATS, SECONDS = 1, (3, 20), 0.5
+"""Calls after the first one that do not count, and samples of a process: as many as take SECONDS, within REPEATS."""
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def _timed(job: PeerJob, divisor: int) -> dict[str, Any]:
     start = time.perf_counter()
     job.once()
     first = time.perf_counter() - start
-    timing = timed(job.once, Clock())
+    timing = timed(job.once, Clock(), warm_up=WARM_UP, repeats=REPEATS, seconds=SECONDS)
     return {
         "samples": [sample / divisor for sample in timing.samples],
         "first": first,
@@ -86,14 +92,15 @@ def _floor(problem: Question) -> dict[str, Any]:
     return {"floor": needed.seconds(rates) / (work.timed_steps or 1), "contended": rates.contended}
 
 
-def main() -> None:
-    """Read the order, set the number of threads, and write the answer."""
-    order = json.load(sys.stdin)
+def main(order: dict[str, Any], sender: Connection) -> None:
+    """Execute an order; send the answer, or the exception as `failed`. The output of libraries is discarded."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    os.environ.update({"JAX_PLATFORMS": "cpu"} | dict.fromkeys(THREADS, str(order["threads"])))
     torch.set_num_threads(order["threads"])
-    torch.set_flush_denormal(True)
     warnings.simplefilter("ignore")  # warnings of the libraries
-    print(json.dumps(answer(order)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    try:
+        sender.send(answer(order))
+    except Exception as error:
+        sender.send({"failed": f"{type(error).__name__}: {first_line(error)}"})

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
+import multiprocessing
 import statistics
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from throughtime.measuring.machine_lock import MachineLock
+from throughtime.peers import child
 from throughtime.peers.compare import TOLERANCE
 from throughtime.peers.workload import PEERS, Peer, Workload, entrants, missing
+from throughtime.running.engines.local import start_fork_server, without_main_script
 
 TIMEOUT = 1200
 """Time limit of a child process in seconds, so that a very slow loop does not delay the others."""
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
-"""Environment variables that set a library's number of threads; the last is that of XLA."""
 
 ChildInput = dict[str, Any]
 ChildOutput = dict[str, Any]
@@ -88,25 +86,26 @@ def side_by_side(
     work: Workload,
     names: Sequence[str],
     *,
-    threads: int,
+    threads: Sequence[int],
     rounds: int,
     ask: Callable[[ChildInput], ChildOutput],
     tell: Callable[[str], None],
 ) -> PeerResults:
-    """Compare the answers, then measure: each round runs every implementation once, one after the other.
+    """Compare the answers once, then measure: each round runs every implementation once, one after the other.
 
     Args:
         work: the workload.
         names: implementations besides ours; empty: all.
-        threads: number of threads of each implementation.
+        threads: numbers of threads of each implementation, measured one after the other.
         rounds: number of fresh processes for each implementation.
         ask: function that executes an order in a fresh process.
         tell: function that prints a line of progress.
     """
 
-    def order(do: str, name: str) -> ChildOutput:
+    def order(do: str, name: str, n: int) -> ChildOutput:
         tell(f"{work.name}: {do} {'' if do == 'floor' else name}".rstrip())
-        return ask({"do": do, "work": work._asdict(), "implementation": name, "threads": threads})
+        asked = work.whole if do == "compare" else work
+        return ask({"do": do, "work": asked._asdict(), "implementation": name, "threads": n})
 
     left_out: list[LeftOut] = []
     apart: dict[str, float | None] = {}
@@ -116,24 +115,27 @@ def side_by_side(
             left_out.append(LeftOut(work.name, name, f"not run here: {why}", fault=False))
         elif peer.kind == "ours" or work.pair in peer.no_pair:
             apart[name] = None
-        elif why := _disagreement(peer, answer := order("compare", name)):
+        elif why := _disagreement(peer, answer := order("compare", name, max(threads))):
             left_out.append(LeftOut(work.name, name, why, fault=True))
         else:
             apart[name] = answer["size"]
 
-    timings: dict[str, list[ChildOutput]] = defaultdict(list)
-    floors: list[ChildOutput] = []
+    rows: list[Measurement] = []
     stored = work.does == "stored"
-    for _ in range(1 if stored else rounds):  # bytes are the same in each round
-        if not stored:
-            floors.append(order("floor", "ours"))
-        for name in apart:
-            timings[name].append(order("time", name))
-    for name in [*timings]:
-        if failure := next((answer["failed"] for answer in timings[name] if "failed" in answer), None):
-            left_out.append(LeftOut(work.name, name, f"failed: {failure}", fault=True))
-            del timings[name]
-    return PeerResults(rows_of(work, timings, floors, apart, threads), left_out)
+    for n in threads[:1] if stored else threads:  # bytes depend neither on the threads nor on the round
+        timings: dict[str, list[ChildOutput]] = defaultdict(list)
+        floors: list[ChildOutput] = []
+        for _ in range(1 if stored else rounds):
+            if not stored:
+                floors.append(order("floor", "ours", n))
+            for name in apart:
+                timings[name].append(order("time", name, n))
+        for name in [*timings]:
+            if failure := next((answer["failed"] for answer in timings[name] if "failed" in answer), None):
+                left_out.append(LeftOut(work.name, name, f"failed: {failure}", fault=True))
+                del timings[name]
+        rows += rows_of(work, timings, floors, apart, n)
+    return PeerResults(rows, left_out)
 
 
 def _disagreement(peer: Peer, answer: ChildOutput) -> str | None:
@@ -190,9 +192,12 @@ def rows_of(
 
 
 def in_fresh_process(order: ChildInput, tell: Callable[[str], None]) -> ChildOutput:
-    """Execute an order in a fresh process; a measurement waits until no other run of throughtime measures here."""
+    """Execute an order in a fresh process; a measurement waits until no other run of throughtime measures here.
+
+    The same comparison is executed once: the training, forward pass and evaluation of a network share it.
+    """
     if order["do"] == "compare":
-        return _answer_of_child(order)
+        return _comparison(json.dumps(order))
     machine = MachineLock()
     machine.acquire(tell)
     try:
@@ -201,16 +206,25 @@ def in_fresh_process(order: ChildInput, tell: Callable[[str], None]) -> ChildOut
         machine.release()
 
 
+@functools.cache
+def _comparison(order: str) -> ChildOutput:
+    return _answer_of_child(json.loads(order))
+
+
 def _answer_of_child(order: ChildInput) -> ChildOutput:
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict.fromkeys(THREADS, str(order["threads"]))}
-    command = [sys.executable, "-m", "throughtime.peers.child"]
+    """Execute an order in a process from the fork server, which has imported torch and our package, and no library."""
+    processes = multiprocessing.get_context("forkserver")
+    receiver, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=child.main, args=(order, sender), daemon=True)
+    start_fork_server()
+    with without_main_script():
+        process.start()
+    sender.close()
     try:
-        ended = subprocess.run(
-            command, input=json.dumps(order), capture_output=True, text=True, env=environment, timeout=TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": f"time limit of {TIMEOUT} s exceeded"}
-    if ended.returncode:
-        lines = [line for line in ended.stderr.splitlines() if line.strip()]
-        return {"failed": lines[-1] if lines else f"its process ended with {ended.returncode}"}
-    return json.loads(ended.stdout.splitlines()[-1])
+        return receiver.recv() if receiver.poll(TIMEOUT) else {"failed": f"time limit of {TIMEOUT} s exceeded"}
+    except EOFError:
+        process.join()
+        return {"failed": f"its process ended with {process.exitcode}"}
+    finally:
+        process.kill()
+        process.join()

@@ -48,6 +48,11 @@ class Workload(NamedTuple):
         return self.does, self.neuron
 
     @property
+    def whole(self) -> Workload:
+        """The workload without a name whose answer contains that of this one: training does the forward pass."""
+        return self._replace(name="", does="train" if self.does in UNROLLED else self.does)
+
+    @property
     def unit(self) -> str:
         if self.does == "stored":
             return "byte"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import sys
+import time
 from types import ModuleType
 
 import pytest
@@ -47,8 +50,8 @@ def in_this_process(order: dict) -> dict:
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def ran(*names: str, work: Workload = TINY, ask=in_this_process, rounds: int = 1) -> PeerResults:
-    return run.side_by_side(work, names, threads=1, rounds=rounds, ask=ask, tell=lambda line: None)
+def ran(*names: str, work: Workload = TINY, ask=in_this_process, rounds: int = 1, threads=(1,)) -> PeerResults:
+    return run.side_by_side(work, names, threads=threads, rounds=rounds, ask=ask, tell=lambda line: None)
 
 
 # ---- agreement ---------------------------------------------------------------------------------------------------
@@ -237,15 +240,32 @@ def test_what_fails_in_a_later_round_gets_no_row(twin):
 
 
 def test_implementations_are_compared_first_and_then_take_turns():
-    orders: list[tuple[str, str]] = []
+    orders: list[tuple[str, str, int]] = []
 
     def ask(order):
-        orders.append((order["do"], order["implementation"]))
+        orders.append((order["do"], order["implementation"], order["threads"]))
         return in_this_process(order)
 
-    ran("plain-loop", ask=ask, rounds=2)
+    outcome = ran("plain-loop", ask=ask, rounds=2, threads=(1, 2))
     turn = [("floor", "ours"), ("time", "ours"), ("time", "plain-loop")]
-    assert orders == [("compare", "plain-loop"), *turn, *turn]
+    turns = [(*order, n) for n in (1, 1, 2, 2) for order in turn]
+    assert orders == [("compare", "plain-loop", 2), *turns], "compared once, for all numbers of threads"
+    assert [(row.threads, row.implementation, row.rounds) for row in outcome.rows] == [
+        (n, name, 2) for n in (1, 2) for name in ("ours", "plain-loop")
+    ]
+
+
+def test_forward_pass_and_evaluation_share_the_comparison_of_training(monkeypatch):
+    """It compares their outputs, and gradients besides; e-prop and other sizes have their own."""
+    executed: list[dict] = []
+    monkeypatch.setattr(run, "_answer_of_child", lambda order: executed.append(order) or in_this_process(order))
+    run._comparison.cache_clear()
+    works = [TINY._replace(name=does, does=does) for does in ("train", "forward", "evaluate")]
+    for work in (*works, TINY._replace(steps=31), TINY._replace(does="eprop")):
+        ran("plain-loop", work=work, ask=lambda order: run.in_fresh_process(order, print))
+    compared = [(order["work"]["does"], order["work"]["steps"]) for order in executed if order["do"] == "compare"]
+    assert compared == [("train", 30), ("train", 31)], "plain-loop does no e-prop"
+    run._comparison.cache_clear()
 
 
 # ---- the numbers of a row ----------------------------------------------------------------------------------------
@@ -292,7 +312,7 @@ def test_without_ours_there_is_no_ratio():
 
 
 def test_bytes_are_counted_once_and_have_no_floor():
-    outcome = ran("plain-loop", work=TINY._replace(name="stored-tiny", does="stored"), rounds=3)
+    outcome = ran("plain-loop", work=TINY._replace(name="stored-tiny", does="stored"), rounds=3, threads=(1, 2))
     ours, plain = outcome.rows
     assert ours.unit == plain.unit == "byte" and ours.n == plain.n == 1
     assert ours.floor is ours.compile_seconds is None
@@ -397,8 +417,21 @@ def test_table_rows_and_figure_are_written(tmp_path, twin):
     assert json.loads((tmp_path / "rows.json").read_text())[1]["implementation"] == "twin"
 
 
-def test_a_fresh_process_answers_and_tells_of_its_failure():
+def test_a_fresh_process_answers_and_tells_of_its_failure(monkeypatch):
     order = {"do": "compare", "work": TINY._asdict(), "implementation": "plain-loop", "threads": 1}
     assert run.in_fresh_process(order, print)["size"] < 1e-12
     broken = run.in_fresh_process({**order, "implementation": "nobody"}, print)
     assert broken == {"failed": "KeyError: 'nobody'"}
+    monkeypatch.setattr(child, "main", killed)
+    assert run._answer_of_child(order) == {"failed": "its process ended with -9"}
+    monkeypatch.setattr(run, "TIMEOUT", 0.1)
+    monkeypatch.setattr(child, "main", asleep)
+    assert run._answer_of_child(order) == {"failed": "time limit of 0.1 s exceeded"}
+
+
+def killed(order, sender):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def asleep(order, sender):
+    time.sleep(1000)

@@ -32,7 +32,7 @@ SERVER_STARTS = 3
 
 
 @contextmanager
-def _without_main_script() -> Iterator[None]:
+def without_main_script() -> Iterator[None]:
     """Prevent a process that starts in this context from running the caller's script.
 
     In multiprocessing, a child imports the module `__main__` of its parent, for functions that it defines. A pass needs
@@ -111,7 +111,7 @@ class LocalEngine(Engine):
         """Raise UsageError for a limit that a child exceeds before it has built any component."""
         receiver, sender = self._processes.Pipe(duplex=False)
         child = self._processes.Process(target=_send_resident_bytes, args=(sender,), daemon=True)
-        with _without_main_script():
+        with without_main_script():
             child.start()
         sender.close()
         try:
@@ -164,7 +164,7 @@ class LocalEngine(Engine):
             )
             start_fork_server()
             try:
-                with _without_main_script():
+                with without_main_script():
                     process.start()
                 break
             except (EOFError, ConnectionError):  # the server has ended
