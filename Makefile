@@ -25,7 +25,7 @@ run: $(READY)
 	$(BIN)/python run_all.py quick memory
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --benchmark-disable
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --benchmark-disable
 
 check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/throughtime check

@@ -10,6 +10,8 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two, one that waits sleeps: the cores are busy
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes of tests need not compile the sources again, 0.7 s each
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Measurements on a machine wait for each other, by a lock in this folder; those of two workers need not.
     folder = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}-{worker}"
@@ -39,6 +41,15 @@ def isolated_registries():
     from throughtime import registry
 
     with registry.isolated():
+        yield
+
+
+@pytest.fixture
+def tensor_operations():
+    """Networks run without compiled loops, for a test whose numbers do not depend on them: to compile takes seconds."""
+    from throughtime.numerics.loops import without_compiled_loops
+
+    with without_compiled_loops():
         yield
 
 

@@ -47,6 +47,7 @@ def network(neuron: str = "lif", **options) -> Recurrent:
 # Truncated BPTT
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_tbptt_updates_at_each_window():
     recorder = tiny.learn(TruncatedBPTT(window=5), network(), tiny.sequence())
     assert len(recorder.gradients) == 3  # windows of 5, 5 and 2 steps
@@ -156,6 +157,7 @@ def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
         assert torch.equal(a, b), "the last part has nothing left for it"
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_fptt_tells_the_regulariser_against_the_loss():
     rule, net = FPTT(parts=3, alpha=0.5), network("alif")
     x, target = tiny.sequence()
@@ -454,6 +456,7 @@ def test_diagonal_rtrl_refuses_a_map_that_is_not_called():
     assert "membrane_gate is not called in a step" in said
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_the_paper_forms_second_pass_moves_no_running_statistics():
     means = []
     for form in ("none", "paper"):
@@ -518,6 +521,7 @@ def test_rtrl_differentiates_each_step_at_its_own_number():
     )
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_gates_that_share_a_weight_add_their_gradients():
     net = network("ltc", readout_tau=0.0)
     neuron = net.layers[0].neuron

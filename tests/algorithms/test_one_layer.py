@@ -63,6 +63,7 @@ def test_a_readout_that_is_no_leaky_integrator_has_no_closed_form():
     assert rule.one_layer is None
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_a_weight_that_two_maps_share_has_the_gradients_of_both():
     network, batch = recurrent(LeakyTanh, hidden=[3]), sequence(inputs=3)
     network.layers[0].recurrent.weight = network.layers[0].inward.weight

@@ -122,6 +122,7 @@ def test_every_rule_is_penalised_or_refused():
     assert all(ALGORITHMS[name].factory is rule for name, rule in RULES.items())
 
 
+@pytest.mark.usefixtures("tensor_operations")
 @pytest.mark.parametrize("rule", ["tbptt", "eprop"])
 def test_training_resumes_from_its_state(rule):
     def learner():

@@ -103,6 +103,12 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(tiny, "representatives", lambda: chosen)
 
 
+def few_steps(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
+    """Facts on memory see sequences of these lengths alone, and four batches; for speed."""
+    monkeypatch.setattr(memory, "LENGTHS", lengths)
+    monkeypatch.setattr(memory, "BATCHES", 4)
+
+
 def few_facts(monkeypatch: pytest.MonkeyPatch, kind: str, *parts: str) -> None:
     """Components of this kind have only the facts whose names contain one of these texts; for speed."""
     whole = FACTS[kind]
@@ -285,8 +291,7 @@ class ReadoutAlone(BPTT):
 @pytest.mark.parametrize("rule", [RandomFeedback, LearntFeedback, ReadoutAlone])
 def test_a_sound_rule(rule, monkeypatch):
     few_neurons(monkeypatch, "lif", *(["ltc_smnist"] if rule is ReadoutAlone else []))  # the others take seconds more
-    monkeypatch.setattr(memory, "LENGTHS", (75, 80, 90) if issubclass(rule, EProp) else (12, 15, 20))  # three blocks
-    monkeypatch.setattr(memory, "BATCHES", 4)
+    few_steps(monkeypatch, *((75, 80, 90) if issubclass(rule, EProp) else (12, 15, 20)))  # three blocks
     register("rules", rule)
     assert verdicts("mine")["holds"] >= 11
 
@@ -610,6 +615,7 @@ def test_rules_of_others_have_no_identities():
     assert identities.facts(ALGORITHMS["summed_tbptt"]) == ()
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_rules_are_tested_on_active_neurons_of_each_feature_or_in_full_of_each_structure(isolated_registries):
     """cuba and izhikevich have alif's structure; adlif, rf and brf are silent under the tiny input."""
     names = {component.name for component in tiny.representatives()}

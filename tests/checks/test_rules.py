@@ -19,7 +19,7 @@ from throughtime.checks.contract import memory
 @pytest.fixture(autouse=True)
 def neurons(monkeypatch):
     few_neurons(monkeypatch, "lif")
-    monkeypatch.setattr(memory, "LENGTHS", (75, 80, 90))  # whose faults begin later: test_rules_later.py
+    monkeypatch.setattr(memory, "LENGTHS", (30, 35, 40))  # whose faults begin later: test_rules_later.py
 
 
 class Online(TruncatedBPTT):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.checks.test_checks import few_neurons
+from tests.checks.test_checks import few_neurons, few_steps
 from throughtime.checks import assert_sound
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, gradient, learn, recurrent, sequence
 from throughtime.commands.main import main
@@ -63,6 +63,7 @@ def test_the_suite_runs(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fact_of_the_examples_holds(name, monkeypatch):
     few_neurons(monkeypatch, "lif", "ltc_smnist", "lstm", "alpha_synapse")  # at rest, drawn, without spikes, a plugin's
+    few_steps(monkeypatch, 20, 25, 40)  # three windows and more
     assert_sound(name)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.test_checks import few_neurons
+from tests.checks.test_checks import few_neurons, few_steps
 from throughtime.checks import assert_sound
 from throughtime.commands.main import main
 from throughtime.registry import load_plugin
@@ -37,6 +37,7 @@ def test_the_rule_of_the_page_on_rules_is_sound(tmp_path, monkeypatch, isolated_
     plugin.write_text(code("add-a-rule.md", "python"), "utf-8")
     load_plugin(plugin)
     few_neurons(monkeypatch, "lif")
+    few_steps(monkeypatch, 12, 15, 20)
     assert_sound("my_rule")
 
 

@@ -38,6 +38,7 @@ from throughtime.spec import ComponentSpec, RunSpec, Training
 TASK = Classification(CLASSES)
 PARTS = ["layer1.inward", "layer1.recurrent", "readout"]
 ONES = pytest.approx((1, 1), abs=1e-10)
+pytestmark = pytest.mark.usefixtures("tensor_operations")
 
 
 def network(neuron="lif", *, hidden=None, **options) -> Recurrent:

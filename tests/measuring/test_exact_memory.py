@@ -109,11 +109,11 @@ def test_memory_of_bptt_grows_by_what_a_step_of_lif_leaves(readout, tau):
     The outputs, which the window holds: [batch, 1], with a leak in the stack of all steps. What they were made of is
     gone, for neither a linear map nor a leak by a number keeps its result; so is their gradient after its use.
 
-    Factors of the surrogate are made for 2**16 numbers at once, here 64 steps: their memory does not grow.
+    Factors of the surrogate are made for 2**16 numbers at once, here 32 steps: their memory does not grow.
     """
-    hidden = 64
+    hidden = 128
     by_hand = step_of_lif(BATCH, hidden)
-    excluded, streamed = slopes([80, 100, 140], lambda steps: counted(spec("bptt", steps, hidden, readout, tau)))
+    excluded, streamed = slopes([40, 50, 70], lambda steps: counted(spec("bptt", steps, hidden, readout, tau)))
     assert excluded == [by_hand] * 2
     # A window is the whole sequence: streaming spares nothing.
     assert streamed == [by_hand + FLOAT * BATCH * INPUTS] * 2

@@ -38,6 +38,7 @@ def test_outputs_are_membranes_of_adaptive_neurons():
     assert 0 < fired < 80
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_only_the_readout_differs_from_ecg_rnn():
     networks = []
     for build in (ecg_rnn, ecg_spiking_readout):
@@ -53,6 +54,7 @@ def test_only_the_readout_differs_from_ecg_rnn():
     assert not torch.allclose(windows[0].outputs, windows[1].outputs)
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_what_is_held_stays():
     torch.manual_seed(3)  # outputs that spike: without spikes τ_a has no gradient
     network = ecg_spiking_readout(4, 6, ASRNN)

@@ -17,6 +17,8 @@ from throughtime.networks.nir.reading import TINY
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS
 
+pytestmark = pytest.mark.usefixtures("tensor_operations")
+
 INPUTS, OUTPUTS, STEPS, BATCH, DT = 3, 2, 40, 4, 1e-3
 NETWORKS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "lif": ("lif", {"reset": "zero", "tau": 5.0, "tau_max": 20.0}, {}),

@@ -65,6 +65,7 @@ def smnist() -> nn.Module:
     return tt.build_network("smnist_srnn", inputs=1, outputs=3, neuron="ltc_smnist", hidden=[8], steps=6)
 
 
+@pytest.mark.usefixtures("tensor_operations")
 @torch.no_grad()
 def test_the_random_first_membrane_changes_the_output():
     network, x, outputs = smnist(), torch.rand(6, 32, 1), []

@@ -44,12 +44,14 @@ def trained_on(net, T: int) -> tuple[float, float]:
     return float(window.outputs[-1].detach()), float(net.layers[0].inward.bias.grad)
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_the_gradient_of_a_silent_neuron_grows_by_its_surrogate():
     net = at_threshold(torch.float64)
     outputs, (before, after) = zip(*(trained_on(net, T) for T in (200, 201)), strict=True)
     assert outputs == (0.5, 0.5) and after / before == pytest.approx(GROWTH, rel=1e-6)
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_float32_overflows_at_500_steps_and_not_at_200():
     """1.415 a step is more than 1.194, the growth that overflows in 500 steps, and less than 1.558 of 200."""
     assert growth_that_overflows(500) < GROWTH < growth_that_overflows(200)
@@ -60,6 +62,7 @@ def test_float32_overflows_at_500_steps_and_not_at_200():
     assert 1e70 < trained_on(at_threshold(torch.float64), 500)[1] < 1e80
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_clipping_then_makes_the_weights_nan_and_the_next_loss():
     for T, finite in ((200, True), (500, False)):
         net = at_threshold(torch.float32)

@@ -42,6 +42,7 @@ def put_curve(store, suite, rule, neuron, metric, curve, replicate=0, network=No
     (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_ostl_with_H_is_bptt_and_without_H_it_is_not():
     """Five epochs of a handful of sequences, in float64."""
     data = JSBChorales.tiny()

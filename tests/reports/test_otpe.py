@@ -19,6 +19,7 @@ READINGS = {"eprop_released": 0.54, "eprop_recurrent": 0.52}
 """Accuracies of e-prop with traces of recurrent weights alone."""
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_linear_units_are_exact_in_one_layer_and_in_the_last_of_two():
     assert gradient_error(1) < 1e-12 and gradient_error(2) > 1e-3
     lower, last = cosines("online", 2, 0)

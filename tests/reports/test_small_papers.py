@@ -31,6 +31,7 @@ def runs(tmp_path):
     return made
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_diagonal_rtrl_is_exact_in_one_layer_without_recurrent_weights_alone():
     assert rtrl_claims.gradient_error() < 1e-12
     assert rtrl_claims.gradient_error(connected=True) > 1e-3 < rtrl_claims.gradient_error(layers=2)
@@ -72,6 +73,7 @@ def test_a_rule_below_the_frozen_layer_leans_against(runs):
     assert (answer.word, answer.lean) == ("unclear", "against")
 
 
+@pytest.mark.usefixtures("tensor_operations")
 @pytest.mark.parametrize("neuron", OPTIONS)
 def test_a_scan_over_blocks_is_eprop_and_one_that_forgets_between_them_is_not(neuron):
     assert hypr.gradient_error(neuron, 7) < 1e-10
@@ -86,6 +88,7 @@ def test_a_scan_is_the_recursion_step_by_step():
         assert torch.allclose(map, ε, atol=1e-12)
 
 
+@pytest.mark.usefixtures("tensor_operations")
 def test_times_have_a_row_for_each_length():
     head, names, *rows = timing.rows([8, 30])
     assert "brf" in head and names.split() == ["steps", "bptt", "eprop", "scans"]

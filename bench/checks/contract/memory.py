@@ -23,6 +23,9 @@ SHORT, BATCHES, FEW = 10, 14, 3
 """Length of the sequences of several batches, their number with the first neuron, and with the others."""
 LENGTHS = (75, 90, 260)
 """Lengths of sequences; each has at least three blocks of e-prop: a first one, one between others, and a last one."""
+SQUARES = (196, 256, 324, 400)
+"""Lengths whose roots are whole numbers, for memory that grows with √T; they are so long that the peak lies at the same
+moment for all of them, since the larger of two straight lines has a kink."""
 LONG = 10_000
 """A window of so many steps or more counts as the whole sequence."""
 
@@ -60,11 +63,9 @@ def memory_growth(rule: Callable[[], LearningRule], case: Case) -> Observed:
 
 def root_growth(rule: Callable[[], LearningRule], case: Case) -> Observed:
     """Return the growth of the bytes with √T between the two longer of four lengths, over that between the two shorter;
-    1 for a straight line. All lengths are squares, so that √T is a whole number of steps; they are so long that the
-    peak lies at the same moment for all of them, since the larger of two straight lines has a kink."""
-    lengths = (196, 256, 324, 400)
-    peaks = [all_bytes(rule(), case.network, steps) for steps in lengths]
-    return Observed((peaks[3] - peaks[2]) / (peaks[1] - peaks[0]), shown(lengths))
+    1 for a straight line."""
+    peaks = [all_bytes(rule(), case.network, steps) for steps in SQUARES]
+    return Observed((peaks[3] - peaks[2]) / (peaks[1] - peaks[0]), shown(SQUARES))
 
 
 def lets_go(rule: Callable[[], LearningRule], case: Case) -> Observed:
