@@ -66,6 +66,12 @@ def test_two_values_have_an_exact_p_at_any_number():
     assert permutation_p([1, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0]) == pytest.approx(2 * theirs)
 
 
+def test_equal_values_are_not_sampled(monkeypatch):
+    """24 values of which all are equal: more arrangements than are enumerated, and all alike."""
+    monkeypatch.setattr("scipy.stats.permutation_test", None)
+    assert permutation_p([1.0] * 12, [1.0] * 12) == 1.0
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]

@@ -64,8 +64,8 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
     """Return the two-sided p of the unpaired permutation test on the difference of means.
 
     Under the null hypothesis that the group of a value is arbitrary, all C(n_b + n_n, n_b) arrangements are equally
-    likely; p is twice the smaller tail, at most 1. It is exact up to `EXACT` arrangements, and for values of which only
-    two differ, such as outcomes; otherwise it is estimated from as many random ones with a fixed seed. Time: one mean
+    likely; p is twice the smaller tail, at most 1. It is exact up to `EXACT` arrangements, and for at most two distinct
+    values, such as outcomes; otherwise it is estimated from as many random ones with a fixed seed. Time: one mean
     for each arrangement.
 
     Raises:
@@ -76,8 +76,8 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
     if len(base) == 1 and len(new) == 1:
         return 1.0  # two arrangements: neither is rarer than the other
     pooled, n = np.array([*base, *new]), len(base)
-    if len(values := sorted({*base, *new})) == 2:
-        in_base, in_new = (sum(value == values[1] for value in side) for side in (base, new))
+    if len(values := sorted({*base, *new})) <= 2:
+        in_base, in_new = (sum(value == values[-1] for value in side) for side in (base, new))
         return _outcomes_p(in_base, in_new, len(base), len(new))
     if math.comb(len(pooled), n) > EXACT:
         from scipy import stats  # half a second
