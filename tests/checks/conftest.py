@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+import torch._dynamo  # noqa: F401  the first optimiser would import it, with its objects, after the others are frozen
 
 
 @pytest.fixture(autouse=True, scope="module")
