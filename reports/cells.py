@@ -242,7 +242,7 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     """
     if measure not in METRICS:
         return measure
-    named = runs.sort_values(["started", "id"])["metric"].dropna()
+    named = runs[["started", "id", "metric"]].sort_values(["started", "id"])["metric"].dropna()
     if len(named):
         return measure.replace("metric", named.iloc[-1])
     recorded = task_metrics(_recorded(runs))
