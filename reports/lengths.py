@@ -16,7 +16,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.summary import share
 from throughtime.registry import DATASETS
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.spec import ComponentSpec
+from throughtime.spec import ComponentSpec, RunSpec
 
 SOLVED = 0.8
 """A run is solved from this accuracy on; the suite states it."""
@@ -24,7 +24,7 @@ BUDGETS = {"256 kB": 256e3, "8 MB": 8e6, "8 GB": 8e9}
 """Memory of a microcontroller, of a larger one with external memory, and of a small computer, in bytes."""
 COSTS = {"bytes": "peak_live_bytes_streamed", "time": "time_over_bptt"}
 PANEL = ["task", "neuron"]
-COLUMNS = [*PANEL, "rule", "T", "n", "solved", "share", "low", "high", "accuracy", "bytes", "time"]
+COLUMNS = [*PANEL, "rule", "T", "n", "batches", "solved", "share", "low", "high", "accuracy", "bytes", "time"]
 MAP_COLUMNS = [*PANEL, "T", "budget", "rule", "accuracy", "loss", "n", "state"]
 FEWEST_LENGTHS = 3
 
@@ -39,7 +39,8 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
 
     Returns:
         A row for each task (a dataset's registered name), neuron, rule and T with a run of either suite: `n` runs that
-        ended `ok` or `diverged`; `solved` of them and their `share`, with Clopper and Pearson's interval `low`, `high`;
+        ended `ok` or `diverged`, each of at most so many `batches` of sequences; `solved` of them and their `share`,
+        with Clopper and Pearson's interval `low`, `high`;
         median `accuracy`, where a diverged run counts as 0; `bytes`, the exact peak with the input streamed; `time`
         over BPTT's. What was not run is NaN, or n = 0. Empty if no task has three lengths.
     """
@@ -54,7 +55,7 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
             solved = int((accuracy >= SOLVED).sum())
             interval = share(solved, len(accuracy))
             rows[task, neuron, rule, int(T)] = {
-                **{"n": interval.n, "solved": solved, "share": interval.mean},
+                **{"n": interval.n, "batches": ended["batches"].max(), "solved": solved, "share": interval.mean},
                 **{"low": interval.low or 0.0, "high": 1.0 if interval.high is None else interval.high},
                 "accuracy": float(accuracy.median()),
             }
@@ -81,11 +82,17 @@ def _has_lengths(results: Results, suite: str, scale: str) -> bool:
 
 
 def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:
-    """Return the runs on generated tasks, with their length in the column `T`."""
+    """Return the runs on generated tasks, with `T` and the greatest number of `batches` in columns."""
     runs = runs_of(results, suite, scale)
     runs = runs[runs["dataset_name"].map(_is_generated).astype(bool)].reset_index(drop=True)
-    specs = [results.record(run).spec.dataset for run in runs["id"]]
-    return runs.assign(T=[sequence_length(spec) for spec in specs])
+    specs = [results.record(run).spec for run in runs["id"]]
+    lengths = [sequence_length(spec.dataset) for spec in specs]
+    return runs.assign(T=lengths, batches=[_batches(spec) for spec in specs])
+
+
+def _batches(spec: RunSpec) -> float:
+    sequences = spec.dataset.options.get("sequences", math.nan)
+    return float(spec.training.epochs * -(-sequences // spec.training.batch))
 
 
 def sequence_length(dataset: ComponentSpec) -> int | None:

@@ -86,8 +86,9 @@ def _draw(cells: pd.DataFrame, chosen: pd.DataFrame, suite: str, scale: str) -> 
     _draw_map(panels[-1], chosen, lengths)
     task, neuron = cells[PANEL].iloc[0]
     counts = sorted(set(cells.loc[cells["n"] > 0, "n"].astype(int)))
+    runs = f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs a point"
     notes = [
-        f"Suite {suite}, scale {scale}, n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs a point.",
+        f"Suite {suite}, scale {scale}, {runs}, at most {cells['batches'].max():.0f} batches.",
         f"Solved: at least {100 * SOLVED:.0f} % accuracy on the test split; bars: exact 95 % interval of the share.",
         "Memory: exact peak of live tensors, batch 32, input streamed. Time: of a batch, in turns with BPTT.",
         "Map: the rule with the highest median accuracy among those whose memory fits (fewest bytes where equal); "
