@@ -14,7 +14,7 @@ from throughtime.spec import ComponentSpec
 
 
 def spec_at(rule, T, replicate=0, suite="length"):
-    options = {"cues": 1, "cue": 10, "gap": 0, "recall": 10, "delay": T - 20}
+    options = {"cues": 1, "cue": 10, "gap": 0, "recall": 10, "delay": T - 20, "sequences": 40}
     task = ComponentSpec(name="evidence_accumulation", options=options, label=f"evidence-{T}")
     spec = run_spec((rule, "alif", "evidence"), replicate, suite=suite, passes=["train"])
     return spec.model_copy(update={"dataset": task})
@@ -51,6 +51,7 @@ def test_solved_runs_have_the_exact_interval_and_costs_stand_beside_them(store):
     cells = length_cells(Results(store.folder), "length", "laptop").set_index(["rule", "T"])
     ottt = cells.loc["ottt", 50]
     assert ottt[["n", "solved", "accuracy", "bytes", "time"]].tolist() == [3, 2, 0.80, 2e5, 1.25]
+    assert ottt["batches"] == 4 * 2  # epochs times 40 sequences in batches of 32
     # Of 3 runs 2 solved: P(X >= 2 | p) = 3 p² − 2 p³ = 0.025 at the lower end, P(X <= 2 | p) = 1 − p³ at the upper.
     assert 3 * ottt["low"] ** 2 - 2 * ottt["low"] ** 3 == pytest.approx(0.025)
     assert 1 - ottt["high"] ** 3 == pytest.approx(0.025)
