@@ -251,7 +251,7 @@ FAULTS = [
     (ALIF, ForgetsWhatReadsMembranes, {"readout": "membrane"}, ["outputs by x", "last v 0 by x"], ["spikes 0 by x"]),
     (ALIF, ForgetsTheFirst, {}, ["spikes 0 by first v 0"], ["all by first a 0", "all by first z 0", "all by x"]),
     (ALIF, ForgetsTheFirstSpikes, {}, ["all by first z 0"], ["all by first a 0", "all by first v 0", "all by x"]),
-    (ASRNN, AlwaysLearnsFromTheReset, {"of_neuron": {"reset_gradient": False}}, ["outputs by x"], ["outputs"]),
+    (ASRNN, AlwaysLearnsFromTheReset, {"neuron_options": {"reset_gradient": False}}, ["outputs by x"], ["outputs"]),
     (
         ASRNN,
         ForgetsTheTimeConstant,
@@ -262,7 +262,7 @@ FAULTS = [
     (
         LTC,
         ForgetsTheSlope,
-        {"of_neuron": {"slope": "trained"}},
+        {"neuron_options": {"slope": "trained"}},
         ["all by layers.0.neuron.membrane_slope"],
         ["all by layers.0.neuron.adaptation_slope"],
     ),
