@@ -1,6 +1,7 @@
 """Rules against the length T of a sequence: share of solved runs, exact memory, time, and the best rule for a budget.
 
-The suite `length` has the trained networks, and the suite `length-cost` the bytes and times of the same networks.
+The suites `length` and `length-updates` have the trained networks, and the suite `length-cost` the bytes and times of the
+same networks.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Summarise each rule at each length.
 
     Args:
-        results: of the suite, and of the suite with `-cost` at the end of its name, if it was run.
+        results: of the suite, and of its suite of costs, if it was run: `length-cost` of `length` and `length-updates`.
         suite: a suite of tasks whose lengths vary and whose metric is an accuracy.
         scale: one of its scales.
 
@@ -46,7 +47,7 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """
     if not _has_lengths(results, suite, scale):
         return pd.DataFrame(columns=COLUMNS)
-    trained, costs = _with_lengths(results, suite, scale), _with_lengths(results, f"{suite}-cost", scale)
+    trained, costs = _with_lengths(results, suite, scale), _costs(results, suite, scale)
     rows: dict[tuple[str, str, str, int], dict[str, float]] = {}
     for (task, neuron, rule, T), cell in groups(trained, ["dataset_name", "neuron", "rule", "T"]):
         ended = cell[cell["status"].isin(["ok", "diverged"])]
@@ -76,9 +77,19 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
 def _has_lengths(results: Results, suite: str, scale: str) -> bool:
     """Return whether some dataset has three labels among the runs that count: reports of other suites need no torch."""
     frame = results.frame[results.frame["scale"] == scale]
-    counts = ((frame["suite"] == suite) & (frame["metric"] == "accuracy")) | (frame["suite"] == f"{suite}-cost")
+    counts = ((frame["suite"] == suite) & (frame["metric"] == "accuracy")) | (frame["suite"] == _cost_suite(suite))
     labels = frame[counts].groupby("dataset_name")["dataset"].nunique()
     return bool((labels >= FEWEST_LENGTHS).any())
+
+
+def _cost_suite(suite: str) -> str:
+    return f"{suite.partition('-')[0]}-cost"
+
+
+def _costs(results: Results, suite: str, scale: str) -> pd.DataFrame:
+    """Return the runs of the suite of costs; at scale paper those of laptop, whose networks have the same sizes."""
+    costs = _with_lengths(results, _cost_suite(suite), scale)
+    return costs if len(costs) or scale != "paper" else _with_lengths(results, _cost_suite(suite), "laptop")
 
 
 def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:
