@@ -83,7 +83,7 @@ peers: $(READY)
 figures: $(READY)
 	rm -rf build/figures
 	$(BIN)/throughtime baseline unpack build/figures/records
-	OMP_NUM_THREADS=1 $(BIN)/throughtime figure quick rules length length-cost --results build/figures/records --out build/figures/drawn
+	OMP_NUM_THREADS=1 $(BIN)/throughtime figure quick rules length length-updates length-cost --results build/figures/records --out build/figures/drawn
 	OMP_NUM_THREADS=1 $(BIN)/throughtime verdicts --results build/figures/records --out build/figures/papers
 	for file in docs/figures/*.png; do find build/figures/drawn build/figures/papers -name $${file##*/} -exec cp {} $$file \; ; done
 	$(BIN)/python -m throughtime.reports.rule_rows docs/rules

@@ -1,7 +1,7 @@
 """Rules against the length T of a sequence: share of solved runs, exact memory, time, and the best rule for a budget.
 
-The suites `length` and `length-updates` have the trained networks, and the suite `length-cost` the bytes and times of the
-same networks.
+The suites `length` and `length-updates` have the trained networks, and the suite `length-cost` the bytes and times of
+the same networks.
 """
 
 from __future__ import annotations
