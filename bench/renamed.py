@@ -37,7 +37,9 @@ def replacement(error: BaseException) -> str | None:
 
 def modules_named(name: str) -> list[str]:
     """Return the modules of the package whose name ends with `name`; those of the checks, for which few ask, last."""
-    roots = [importlib.import_module(root) for root in ("throughtime", *(f"throughtime.{name}" for name in FOLDERS))]
+    roots = [
+        importlib.import_module(root) for root in ("throughtime", *(f"throughtime.{folder}" for folder in FOLDERS))
+    ]
     modules = [module for root in roots for module in pkgutil.walk_packages(root.__path__, f"{root.__name__}.")]
     names = {module.name for module in modules if module.name.endswith(f".{name}") and not module.ispkg}
     return sorted(names, key=lambda module: (".checks." in module, module))

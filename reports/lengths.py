@@ -21,6 +21,8 @@ from throughtime.spec import ComponentSpec, RunSpec
 
 SOLVED = 0.8
 """A run is solved from this accuracy on; the suite states it."""
+ENDED = ("ok", "diverged")
+"""Status of runs that count."""
 BUDGETS = {"256 kB": 256e3, "8 MB": 8e6, "8 GB": 8e9}
 """Memory of a microcontroller, of a larger one with external memory, and of a small computer, in bytes."""
 COSTS = {"bytes": "peak_live_bytes_streamed", "time": "time_over_bptt"}
@@ -28,13 +30,15 @@ PANEL = ["task", "neuron"]
 COLUMNS = [*PANEL, "rule", "T", "n", "batches", "solved", "share", "low", "high", "accuracy", "bytes", "time"]
 MAP_COLUMNS = [*PANEL, "T", "budget", "rule", "accuracy", "loss", "n", "state"]
 FEWEST_LENGTHS = 3
+COSTS_OF_LENGTH = {("length", "paper"), ("length-updates", "laptop"), ("length-updates", "paper")}
+"""Suites and scales whose networks are those of `length` at scale laptop."""
 
 
 def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Summarise each rule at each length.
 
     Args:
-        results: of the suite, and of its suite of costs, if it was run: `length-cost` of `length` and `length-updates`.
+        results: of the suite, and of its costs (`cost_runs`), if they were run.
         suite: a suite of tasks whose lengths vary and whose metric is an accuracy.
         scale: one of its scales.
 
@@ -47,16 +51,15 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """
     if not _has_lengths(results, suite, scale):
         return pd.DataFrame(columns=COLUMNS)
-    trained, costs = _with_lengths(results, suite, scale), _costs(results, suite, scale)
+    trained, costs = _with_lengths(results, suite, scale), _with_lengths(results, *cost_runs(suite, scale))
     rows: dict[tuple[str, str, str, int], dict[str, float]] = {}
     for (task, neuron, rule, T), cell in groups(trained, ["dataset_name", "neuron", "rule", "T"]):
-        ended = cell[cell["status"].isin(["ok", "diverged"])]
-        if len(ended) and set(ended["metric"].dropna()) == {"accuracy"}:
-            accuracy = ended["accuracy"].where(ended["status"] == "ok", 0.0)
+        accuracy = accuracies(cell)
+        if len(accuracy):
             solved = int((accuracy >= SOLVED).sum())
             interval = share(solved, len(accuracy))
             rows[task, neuron, rule, int(T)] = {
-                **{"n": interval.n, "batches": ended["batches"].max(), "solved": solved, "share": interval.mean},
+                **{"n": interval.n, "batches": cell["batches"].max(), "solved": solved, "share": interval.mean},
                 **{"low": interval.low or 0.0, "high": 1.0 if interval.high is None else interval.high},
                 "accuracy": float(accuracy.median()),
             }
@@ -74,22 +77,25 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     return cells.iloc[order].reset_index(drop=True)
 
 
+def cost_runs(suite: str, scale: str) -> tuple[str, str]:
+    """Return suite and scale of the runs that have the costs of a suite's networks."""
+    return ("length-cost", "laptop") if (suite, scale) in COSTS_OF_LENGTH else (f"{suite}-cost", scale)
+
+
+def accuracies(cell: pd.DataFrame) -> pd.Series:
+    """Return the accuracies of the runs that ended `ok` or `diverged`, 0 of the latter; empty for another metric."""
+    ended = cell[cell["status"].isin(ENDED)]
+    if set(ended["metric"].dropna()) != {"accuracy"}:
+        return pd.Series(dtype=float)
+    return ended["accuracy"].where(ended["status"] == "ok", 0.0)
+
+
 def _has_lengths(results: Results, suite: str, scale: str) -> bool:
     """Return whether some dataset has three labels among the runs that count: reports of other suites need no torch."""
-    frame = results.frame[results.frame["scale"] == scale]
-    counts = ((frame["suite"] == suite) & (frame["metric"] == "accuracy")) | (frame["suite"] == _cost_suite(suite))
-    labels = frame[counts].groupby("dataset_name")["dataset"].nunique()
+    trained, costs = results.select(suite, scale).frame, results.select(*cost_runs(suite, scale)).frame
+    frame = pd.concat([trained[trained["metric"] == "accuracy"], costs])
+    labels = frame.groupby("dataset_name")["dataset"].nunique()
     return bool((labels >= FEWEST_LENGTHS).any())
-
-
-def _cost_suite(suite: str) -> str:
-    return f"{suite.partition('-')[0]}-cost"
-
-
-def _costs(results: Results, suite: str, scale: str) -> pd.DataFrame:
-    """Return the runs of the suite of costs; at scale paper those of laptop, whose networks have the same sizes."""
-    costs = _with_lengths(results, _cost_suite(suite), scale)
-    return costs if len(costs) or scale != "paper" else _with_lengths(results, _cost_suite(suite), "laptop")
 
 
 def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def length_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
     time over BPTT's; the budget map. Lengths at which no rule was trained are marked `not run`.
 
     Args:
-        results: of the suite and of its suite of costs.
+        results: of the suite, and of its costs (`cost_runs`).
         suite: a suite whose metric is an accuracy.
         scale: one of its scales.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.cells import groups, rule_family, rule_rank
-from throughtime.reports.lengths import SOLVED, sequence_length
+from throughtime.reports.lengths import ENDED, SOLVED, accuracies, sequence_length
 
 SUITES = (("length", "length-updates"), ("rules",))
 """Suites whose runs are evidence: of the first entry that has the neuron."""
@@ -48,7 +47,11 @@ class Evidence(NamedTuple):
 
 def evidence_in(folder: Path | None) -> Results:
     """Return the runs of a folder of results; None: the committed ones of the suites `SUITES`."""
-    return Results(CommittedStore(), list(chain(*SUITES))) if folder is None else Results.load(folder)
+    return (
+        Results(CommittedStore(), [suite for suites in SUITES for suite in suites])
+        if folder is None
+        else Results.load(folder)
+    )
 
 
 def recommendations(
@@ -109,12 +112,12 @@ def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence
     epochs, and of these the most runs.
     """
     for suites in SUITES:
-        runs = pd.concat([results.select(suite).frame for suite in suites])
-        runs = runs[(runs["neuron_name"] == neuron) & runs["status"].isin(["ok", "diverged"])]
+        runs = results.frame
+        runs = runs[runs["suite"].isin(suites) & (runs["neuron_name"] == neuron) & runs["status"].isin(ENDED)]
         tasks = []
         for (task,), cells in groups(runs, ["dataset"]):
             T = sequence_length(results.record(cells["id"].iloc[0]).spec.dataset)
-            if T is not None and set(cells["metric"].dropna()) == {"accuracy"}:
+            if T is not None and len(accuracies(cells)):
                 tasks.append((abs(math.log(T / steps)), -cells["rule"].nunique(), str(task), T, cells))
         if tasks:
             _, _, _, T, runs = min(tasks, key=lambda row: row[:3])
@@ -124,14 +127,13 @@ def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence
 
 
 def _evidence(results: Results, T: int, cell: pd.DataFrame) -> tuple[str, Evidence]:
-    first = cell.iloc[0]
-    accuracy = cell["accuracy"].where(cell["status"] == "ok", 0.0)
+    first, accuracy = cell.iloc[0], accuracies(cell)
     evidence = Evidence(
         suite=str(first["suite"]),
         task=str(first["dataset"]),
         T=T,
         epochs=int(first["epochs"]),
-        n=len(cell),
+        n=len(accuracy),
         solved=int((accuracy >= SOLVED).sum()),
         accuracy=float(accuracy.median()),
         options=dict(results.record(first["id"]).spec.rule.options),

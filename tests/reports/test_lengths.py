@@ -8,7 +8,7 @@ from tests.synthetic_records import DIVERGED, measure, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.lengths import budget_map, length_cells
+from throughtime.reports.lengths import budget_map, cost_runs, length_cells
 from throughtime.reports.lengths_figure import LINES, length_figures
 from throughtime.spec import ComponentSpec
 
@@ -56,6 +56,12 @@ def test_solved_runs_have_the_exact_interval_and_costs_stand_beside_them(store):
     assert 3 * ottt["low"] ** 2 - 2 * ottt["low"] ** 3 == pytest.approx(0.025)
     assert 1 - ottt["high"] ** 3 == pytest.approx(0.025)
     assert cells.loc["bptt", 200][["n", "time"]].tolist() == [0, 1]
+
+
+def test_a_suite_of_any_name_has_its_own_costs_and_length_updates_those_of_length():
+    assert cost_runs("my-lengths", "paper") == ("my-lengths-cost", "paper")
+    assert cost_runs("length", "tiny") == ("length-cost", "tiny")
+    assert cost_runs("length-updates", "paper") == cost_runs("length", "laptop") == ("length-cost", "laptop")
 
 
 def test_a_diverged_run_is_not_solved_and_an_interrupted_one_does_not_count(store):
