@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -106,7 +107,9 @@ class Ecg(PreparedDataset):
         import scipy.io
 
         try:
-            content = scipy.io.loadmat(path, variable_names=["x", "y"])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of sparse matrices, which are refused below
+                content = scipy.io.loadmat(path, variable_names=["x", "y"])
             x, y = content["x"], content["y"]
         except KeyError as error:
             raise UsageError(f"the file has no variable {error}", where=str(path)) from error

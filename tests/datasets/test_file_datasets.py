@@ -96,7 +96,8 @@ def test_unpacked_files(kind, unchecked, source):
     for path, file in pairs(paths, kind):
         packed = path.rename(source.parent / path.name)
         if file.inside:
-            shutil.unpack_archive(packed, path, PACKED[path.suffix])
+            form = PACKED[path.suffix]
+            shutil.unpack_archive(packed, path, form, **({} if form == "zip" else {"filter": "data"}))
             for inner in path.glob("*.zip"):
                 shutil.unpack_archive(inner, path)
                 inner.unlink()

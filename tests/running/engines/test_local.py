@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 
 from throughtime.records.code_digest import module_digest
-from throughtime.running.engines.local import start_fork_server
+from throughtime.running.engines.local import PRELOADED, start_fork_server
 
 LOOK = """
 import ast, gc, sys
@@ -33,3 +35,12 @@ def test_a_child_has_what_every_pass_needs():
     assert "tonic" not in imported, "its licence is GPL-3.0-only: see tests/contracts/test_licences.py"
     assert digest == module_digest("throughtime.passes.passes")
     assert frozen > 100_000, "collections skip the objects of all these modules"
+
+
+def test_the_collector_sees_all_objects_again_when_the_server_ends():
+    """Extension modules print their objects as leaks at the end of a process that has frozen them."""
+    code = "import atexit, gc, importlib, sys; atexit.register(lambda: print(gc.get_freeze_count()))"
+    code += "; importlib.import_module(sys.argv[1]); print(gc.get_freeze_count())"
+    ended = subprocess.run([sys.executable, "-c", code, PRELOADED], capture_output=True, text=True, check=True)
+    frozen, at_end = map(int, ended.stdout.split())
+    assert frozen > 100_000 and at_end < frozen // 100
