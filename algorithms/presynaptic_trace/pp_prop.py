@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from pydantic import PositiveInt
@@ -12,11 +12,10 @@ from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.blocks import diagonal_remark
 from throughtime.algorithms.eligibility.layer_block import LayerBlock
-from throughtime.algorithms.eligibility.traces import Traces, derivative_at
 from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
-from throughtime.neurons.base import InputJacobian, Partials
+from throughtime.neurons.base import Derivative
 from throughtime.registry import algorithm
 
 
@@ -82,27 +81,32 @@ class PPProp(PresynapticTrace):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        self.neuron_traces = {layer.name: Traces((self.sends(layer),)) for layer in self.network.layers}
+        self.neuron_traces = {layer.name: dict[str, Tensor]() for layer in self.network.layers}
 
     def postsynaptic(self, block: LayerBlock) -> Tensor:
-        layer, (steps, batch) = block.layer, block.currents.shape[:2]
+        layer, steps = block.layer, len(block.currents)
         partials = layer.neuron.partials(block.currents.flatten(0, 1), block.states_before(), block.states_after())
         assert partials is not None, "`supports` rejects such a neuron"
-        ones, ε = block.currents.new_ones(batch, 1), torch.empty_like(block.states.z[1:])
-        for t, ε_t in enumerate(ε.unbind(0)):
-            traces = self.neuron_traces[layer.name].advance(self._averaged(partials, t, steps), ones)["current"]
-            ε_t.copy_(traces[self.sends(layer)][:, 0, :, 0])
-        return ε
-
-    def _averaged(self, partials: Partials, t: int, steps: int) -> Partials:
-        """Return the partial derivatives of step t by state and current, times α_p and 1 − α_p."""
-        α_p = self.decay
-        from_previous = {pair: α_p * derivative_at(f, t, steps) for pair, f in partials.from_previous.items()}
-        within_step = {pair: derivative_at(f, t, steps) for pair, f in partials.within_step.items()}
-        by_current = {
-            s: (1 - α_p) * derivative_at(f, t, steps) for s, f in partials.inflows["current"].by_input.items()
-        }
-        return Partials(from_previous, within_step, {"current": InputJacobian(by_current)})
+        α_p, like = self.decay, block.states.z
+        before = [(s, r, by_step(α_p * f, steps, like)) for (s, r), f in partials.from_previous.items()]
+        inflow = [(s, by_step((1 - α_p) * f, steps, like)) for s, f in partials.inflows["current"].by_input.items()]
+        within = [(s, q, by_step(f, steps, like)) for (s, q), f in partials.within_step.items()]
+        past = {r for _, r, _ in before}
+        ones, ε, ε_o = like.new_ones(like.shape[1], 1), self.neuron_traces[layer.name], torch.empty_like(like[1:])
+        for t in range(steps):
+            new: dict[str, Tensor] = {}
+            for s, r, f in before:
+                if r in ε:
+                    new[s] = plus(new.get(s), f[t], ε[r])
+            for s, f in inflow:
+                new[s] = plus(new.get(s), f[t], ones)
+            for s, q, f in within:
+                if q in new:
+                    new[s] = plus(new.get(s), f[t], new[q])
+            ε_o[t] = new[self.sends(layer)]
+            ε = {r: new[r] for r in past if r in new}
+        self.neuron_traces[layer.name] = ε
+        return ε_o
 
     def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, None]:
         assert post is not None
@@ -111,3 +115,16 @@ class PPProp(PresynapticTrace):
     def end(self) -> None:
         super().end()
         del self.neuron_traces
+
+
+def by_step(factor: Derivative, steps: int, like: Tensor) -> Sequence[Tensor]:
+    """Return a derivative at each step, from that of all steps one after the other in the batch dimension."""
+    f = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
+    if f.dim() == 3:
+        f = f[:, 0]  # one current per neuron
+    return [f] * steps if f.dim() < 2 or len(f) == 1 else f.unflatten(0, (steps, -1)).unbind(0)
+
+
+def plus(total: Tensor | None, factor: Tensor, ε: Tensor) -> Tensor:
+    """Return total + factor · ε."""
+    return factor * ε if total is None else torch.addcmul(total, factor, ε)

@@ -19,6 +19,8 @@ from throughtime.running.engines.local import start_fork_server, without_main_sc
 
 TIMEOUT = 1200
 """Time limit of a child process in seconds, so that a very slow loop does not delay the others."""
+GRACE = 5
+"""Time in seconds for a child process to end after its answer, or after the time limit."""
 
 ChildInput = dict[str, Any]
 ChildOutput = dict[str, Any]
@@ -226,5 +228,6 @@ def _answer_of_child(order: ChildInput) -> ChildOutput:
         process.join()
         return {"failed": f"its process ended with {process.exitcode}"}
     finally:
+        process.join(GRACE)  # it removes the semaphores of its libraries
         process.kill()
         process.join()
