@@ -156,12 +156,13 @@ def figure(rows: Sequence[Measurement]) -> Drawn | None:
             colour = styles[row["kind"]].colour
             panel.plot([row["min"] / ours, row["max"] / ours], [y, y], color=colour, linewidth=1.2)
             panel.plot(row["ratio"], y, "o", color=colour, markersize=5)
-        if panel_data["floor"].notna().any():
-            panel.axvline(panel_data["floor"].iloc[0] / ours, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+        floor = panel_data["floor"].dropna()[:1] / ours
+        for x in floor:
+            panel.axvline(x, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
         panel.set_title(work)
         panel.set_yticks(range(len(panel_data)), panel_data["implementation"])
         panel.set_ylim(-0.6, len(panel_data) - 0.4)
-        scale_axis(panel.xaxis, panel_data["ratio"], ratio=1.5)
+        scale_axis(panel.xaxis, pd.concat([panel_data["ratio"], floor]), ratio=1.5)
     notes = [
         f"Dot: median over the median of ours; line: smallest to largest sample. {data['threads'].iloc[0]} thread(s), "
         "fresh processes in turn.",
