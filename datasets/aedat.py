@@ -82,10 +82,19 @@ def _receive(stream: IO[bytes]) -> tuple[bool, bytes]:
     return whole, content
 
 
+def decoded(path: str) -> np.ndarray:
+    """Return the events of the first stream of events in a file."""
+    import aedat
+
+    decoder = aedat.Decoder(path)
+    streams = [number for number, stream in decoder.id_to_stream().items() if stream["type"] == "events"]
+    if not streams:
+        raise ValueError("there are no events in the file")
+    return np.concatenate([packet["events"] for packet in decoder if packet["stream_id"] == min(streams)])
+
+
 def main() -> None:
     """Decode the files on the standard input until it ends; write events or an error to the standard output."""
-    from tonic.io import read_aedat4
-
     while True:
         try:
             _, content = _receive(sys.stdin.buffer)
@@ -96,7 +105,7 @@ def main() -> None:
             with tempfile.NamedTemporaryFile(suffix=".aedat4") as file:  # the decoder only reads files
                 file.write(content)
                 file.flush()
-                np.save(out, read_aedat4(file.name))
+                np.save(out, decoded(file.name))
         except BaseException as error:  # a panic of the decoder is not an Exception
             _send(sys.stdout.buffer, False, (first_line(error) or type(error).__name__).encode())
         else:

@@ -10,7 +10,6 @@ import ast
 from tests.contracts.test_rooms import FILES, ROOT
 
 READERS_OF_EVENTS = {
-    "datasets/aedat.py: main",
     "datasets/frames.py: to_frames",
     "datasets/nmnist.py: events_of",
     "datasets/spiking_audio.py: binned",

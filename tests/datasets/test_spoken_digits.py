@@ -12,7 +12,17 @@ import torch
 from tests.real_data import real, real_source  # noqa: F401
 from throughtime.datasets.encoders import send_on_delta
 from throughtime.datasets.files import archive, fetch
-from throughtime.datasets.spoken_digits import FILES, PATTERN, RATE, SAMPLE, SPEAKERS, SpokenDigits, log_mel, samples
+from throughtime.datasets.spoken_digits import (
+    FILES,
+    PATTERN,
+    RATE,
+    SAMPLE,
+    SPEAKERS,
+    SpokenDigits,
+    log_mel,
+    mel_bands,
+    samples,
+)
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
 
@@ -198,8 +208,17 @@ def test_options_of_fsdd():
 
 
 def test_no_mel_band_is_empty():
-    for bands in range(4, 41):  # librosa warns of one, and a warning is an error here
-        log_mel(np.zeros(800, np.float32), bands, 4)
+    assert all(mel_bands(bands).any(1).all() for bands in range(4, 41))
+
+
+def test_the_mel_bands_by_hand():
+    """Five equal parts of 35.164 mel, 4000 Hz: the first band is 0 at 0, 1 at 468.85 and 0 at 937.69 Hz."""
+    weights, step = mel_bands(4), 31.25 / 468.85  # from one frequency of the transform to the next
+    assert weights.shape == (4, 129) and weights.dtype == np.float32
+    assert weights[0, [0, 8, 15, 22, 30]] == pytest.approx(
+        [0, 8 * step, 15 * step, 2 - 22 * step, 2 - 30 * step], abs=1e-4
+    )
+    assert weights[3, 128] == 0 < weights[3, 127]
 
 
 def test_the_sample_that_ships_is_part_of_the_real_data():
