@@ -20,11 +20,15 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 
 
 def pytest_collection_finish(session):
-    """All modules are imported: collections of garbage skip their objects, which takes 0.3 s off each, and are rarer:
-    they are a tenth of the time in which a loop is compiled."""
+    """Collections of garbage are rarer: they are a tenth of the time in which a loop is compiled."""
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_objects():
+    """Collections skip what exists before the tests of a file, imported modules and compiled loops above all."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from throughtime.collector import gc_frozen
 from throughtime.datasets.batch import Batch
 from throughtime.harness.batches import evaluating, learn_batch, started, unrolled, window_steps
 from throughtime.harness.build import Built
@@ -99,20 +100,12 @@ def streamed_peak(spec: RunSpec, built: Built, batch: Batch, period: int | None 
 
 @contextmanager
 def _warmed_up(spec: RunSpec, built: Built, batch: Batch, period: int | None) -> Iterator[_Counter]:
-    """Context manager in which a rule that has learnt a batch, to warm up, learns it again under a count.
-
-    The garbage collector looks at objects from inside the block only: at all objects of torch and numba it takes longer
-    than a short batch.
-    """
-    gc.freeze()
-    try:
-        with LiveBytes() as live:
-            update = started(spec, built, built.dataset.steps, Clock())
-            counter = _Counter(live, built, batch, update, period)
-            counter.learn()
-            yield counter
-    finally:
-        gc.unfreeze()
+    """Context manager in which a rule that has learnt a batch, to warm up, learns it again under a count."""
+    with gc_frozen(), LiveBytes() as live:
+        update = started(spec, built, built.dataset.steps, Clock())
+        counter = _Counter(live, built, batch, update, period)
+        counter.learn()
+        yield counter
 
 
 class _Counter(NamedTuple):
