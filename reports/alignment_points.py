@@ -6,6 +6,8 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import KEYS, runs_of
+from throughtime.reports.once import once
+from throughtime.reports.plain_values import rows_of
 
 COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
 MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
@@ -18,16 +20,18 @@ MEANING = (
 PARAMETERS = "all but the readout's"
 
 
+@once
 def alignment_points(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs of a suite and scale, and a row for each run, measured epoch and group of parameters."""
     runs = runs_of(results, suite, scale)
+    shared = [*KEYS, "replicate", "status"]
     rows = []
-    for run in runs.to_dict("records"):
+    for run in rows_of(runs[["id", *shared]]):
         for point in results.curve(run["id"]):
             names = [key.partition(".")[2] for key in point if key.startswith(f"{COSINE}.")]
             rows += [
                 {
-                    **{name: run[name] for name in [*KEYS, "replicate", "status"]},
+                    **{name: run[name] for name in shared},
                     "epoch": point["epoch"],
                     "group": group,
                     "headline": HIDDEN if HIDDEN in names else ALL,

@@ -10,6 +10,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.alignment_points import COSINE, alignment_points
 from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title, summarise
+from throughtime.reports.once import once
 from throughtime.reports.quantities import quantity
 
 PANEL = ["dataset", "network", "neuron"]
@@ -27,6 +28,7 @@ class Order(NamedTuple):
     """Whether the rule with the lower cosine has the better result."""
 
 
+@once
 def alignment_ranks(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Return a row for each cell with a cosine and a result.
 

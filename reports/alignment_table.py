@@ -13,8 +13,9 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.alignment_points import COSINE, MEANING, MEASURES, PARAMETERS, alignment_points, epochs_of
 from throughtime.reports.alignment_ranks import alignment_ranks, warning
-from throughtime.reports.cells import KEYS, groups, neuron_label, one_line, rule_title, slug, summarise
+from throughtime.reports.cells import KEYS, neuron_label, one_line, rule_title, slug, summarise
 from throughtime.reports.figures import cells_left_out, count_range
+from throughtime.reports.plain_values import Row, row_groups, rows_of
 from throughtime.reports.quantities import replicate_interval
 from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.tables import entry
@@ -77,23 +78,22 @@ def _rows(runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame
         (measure, group, *(row[key] for key in KEYS)): row
         for measure in MEASURES
         for group in names
-        for row in summarise(runs, f"{measure}.{group}").to_dict("records")
+        for row in rows_of(summarise(runs, f"{measure}.{group}"))
     }
-    points = {place: dict(groups(rows, [*KEYS, "group"])) for place, rows in places.items()}
-    for key, _ in groups(fine[fine["group"].isin(names)], [*KEYS, "group"]):
-        for measure in MEASURES:
+    points = {place: dict(row_groups(rows_of(rows), [*KEYS, "group"])) for place, rows in places.items()}
+    for key in points["last"]:
+        for measure in MEASURES if key[-1] in names else ():
             for place in places:
-                index = (measure, key[-1], *key[:-1])
-                row = {str(name): value for name, value in by[index].items()}
+                row = by[(measure, key[-1], *key[:-1])]
                 yield row | _epoch_row(place, points[place][key], measure, row)
 
 
-def _epoch_row(place: str, points: pd.DataFrame, measure: str, row: dict[str, Any]) -> dict[str, Any]:
+def _epoch_row(place: str, points: list[Row], measure: str, row: Row) -> dict[str, Any]:
     """Return what the row of an epoch has beside that of the records; of the first epoch, from the learning curves."""
-    fields = {"group": points["group"].iloc[0], "epoch": int(points["epoch"].iloc[0]), "place": place}
+    fields = {"group": points[0]["group"], "epoch": points[0]["epoch"], "place": place}
     if place != "first":
         return fields
-    values = [value for value in points[measure].tolist() if not math.isnan(value)]
+    values = [point[measure] for point in points if not math.isnan(point[measure])]
     interval = replicate_interval(values, measure, row["unit"]) if values else Interval(math.nan, None, None, 0)
     notes = [note for note in row["note"].split("; ") if note and not note.startswith("no value")]
     return {

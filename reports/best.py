@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from throughtime.records.statistics.against import (
     Replicates,
     RuleComparison,
@@ -52,17 +50,16 @@ class Compared(NamedTuple):
     """The other rules against the best."""
 
 
-def direction(measure: str, recorded: pd.Series) -> str:
+def direction(measure: str, recorded: Sequence[str]) -> str:
     """Return the direction of improvement of a measure: `higher`, `lower`, or empty if it has none.
 
     Args:
         measure: its name.
-        recorded: the directions in the records of some runs, with gaps.
+        recorded: the directions in the records of some runs.
     """
     if measure.startswith(LOWER_IS_BETTER):
         return "lower"
-    known = recorded.dropna()
-    return str(known.iloc[0]) if len(known) else ""
+    return recorded[0] if recorded else ""
 
 
 def _values(rows: Sequence[Row]) -> tuple[dict[str, dict[int, float]], Solved | None]:
@@ -132,13 +129,12 @@ class RowMarks(NamedTuple):
     """Whether n decides nothing between the best rule and the others."""
 
 
-def row_marks(row: pd.DataFrame) -> RowMarks:
+def row_marks(rows: Sequence[Row]) -> RowMarks:
     """Compare the rules of a row of a table.
 
     Args:
-        row: the summaries (`cells.summarise`) of one measure of one dataset and neuron, one for each rule.
+        rows: the summaries (`cells.summarise`) of one measure of one dataset and neuron, one for each rule.
     """
-    rows = row.to_dict("records")
     known = [record for record in rows if record["n"]]
     if not known or not known[0]["better"]:
         return RowMarks(set(), {})

@@ -16,9 +16,11 @@ import pandas as pd
 from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Status
-from throughtime.records.results import KEYS, Results
+from throughtime.records.results import KEYS, Results, frame_of
 from throughtime.registry import ALGORITHMS, NEURONS, Registry
 from throughtime.reports.best import direction
+from throughtime.reports.once import once
+from throughtime.reports.plain_values import Columns, is_missing
 from throughtime.reports.quantities import LEVEL, PROTOCOLS, QUANTITIES, Quantity, quantity, replicate_interval
 from throughtime.spec import MEASURED_ONCE, SCALES
 
@@ -59,6 +61,7 @@ _OF_RUN = list(_Run._fields[:-2])
 """Columns of a run that all measures share."""
 
 
+@once
 def runs_of(results: Results, suite: str | None = None, scale: str | None = None) -> pd.DataFrame:
     """Return the runs of a suite and a scale, or all runs, in reading order; see `ordered`."""
     return ordered(results.select(suite, scale).frame)
@@ -173,90 +176,77 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
     if measure not in QUANTITIES and f"unit.{measure}" not in runs:
         known = [*QUANTITIES, *(c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit."))]
         raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
-    rows = []
-    for _, dataset_runs in groups(_narrow(runs, measure), ["suite", "scale", "dataset"]):
-        name = _metric_of(dataset_runs, measure)
-        units = dataset_runs.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
-        kind = quantity(name, units.iloc[0] if len(units) else "")
-        if name != measure and measure != "metric":
-            kind = kind._replace(protocol=quantity(measure).protocol)
-        elif name != measure or _is_recorded(dataset_runs, f"{name}{BEST}"):
-            kind = kind._replace(protocol=final_protocol(dataset_runs))
-        better = direction(name, dataset_runs.get(f"better.{name}", pd.Series(dtype=object)))
-        chance = dataset_runs["chance"].max() if measure in METRICS and "chance" in dataset_runs else math.nan
-        shared = {"better": better, "chance": float(chance)}
-        rows += [_row(key, cell, name, kind) | shared for key, cell in _cells(dataset_runs, name).items()]
-    return ordered(pd.DataFrame(rows, columns=COLUMNS))
+    columns = Columns(runs)
+    parts = columns.places(["suite", "scale", "dataset"])
+    return _summaries([row for places in parts for row in _summary(columns, places, measure)])
 
 
-def final_protocol(runs: pd.DataFrame) -> str:
-    """Return the protocol of a metric at the end of training: the final epoch, or the mean over the last epochs."""
-    counts = sorted({1} if runs.empty else set(runs["mean_of_last"]))
+def _summaries(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return ordered(frame_of({name: [row[name] for row in rows] for name in COLUMNS}))
+
+
+def _summary(columns: Columns, places: list[int], measure: str) -> list[dict[str, Any]]:
+    """Return the rows of `summarise` of the runs of one dataset."""
+    name = _metric_of(columns, places, measure)
+    units = columns.known(places, f"unit.{name}")
+    kind = quantity(name, units[0] if units else "")
+    if name != measure and measure != "metric":
+        kind = kind._replace(protocol=quantity(measure).protocol)
+    elif name != measure or columns.known(places, f"unit.{name}{BEST}"):
+        kind = kind._replace(protocol=final_protocol(columns.at(places, "mean_of_last")))
+    chances = columns.known(places, "chance") if measure in METRICS else []
+    better = direction(name, columns.known(places, f"better.{name}"))
+    shared = {"better": better, "chance": float(max(chances, default=math.nan))}
+    values = (math.nan if value is None else float(value) for value in columns.at(places, name))
+    run_columns = [*(columns.at(places, column) for column in _OF_RUN), values, columns.at(places, f"missing.{name}")]
+    keys = zip(*(columns.at(places, key) for key in KEYS), strict=True)
+    cells: dict[tuple[str, ...], list[_Run]] = {}
+    for key, run in zip(keys, zip(*run_columns, strict=True), strict=True):
+        cells.setdefault(key, []).append(_Run(*run))
+    return [_row(key, cell, name, kind) | shared for key, cell in cells.items()]
+
+
+def final_protocol(mean_of_last: Iterable[int]) -> str:
+    """Return the protocol of a metric at the end of training: the final epoch, or the mean over the last epochs.
+
+    Args:
+        mean_of_last: that number of each run.
+    """
+    counts = sorted(set(mean_of_last)) or [1]
     if counts == [1]:
         return quantity("metric").protocol
     return f"test split, mean of the evaluations after the last {' or '.join(map(str, counts))} epochs"
 
 
-def _narrow(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return only the columns that the summary of a measure needs, because grouping copies all columns; the frame
-    itself where the measure depends on the dataset."""
-    if measure in METRICS:
-        return runs
-    measure_columns = [
-        measure,
-        *(f"{start}.{measure}" for start in ("unit", "better", "missing")),
-        f"unit.{measure}{BEST}",
-    ]
-    return runs[[*KEYS, *_OF_RUN, "mean_of_last", *(column for column in measure_columns if column in runs)]]
-
-
-def _cells(runs: pd.DataFrame, measure: str) -> dict[tuple[str, ...], list[_Run]]:
-    """Return the runs of each cell, in order.
-
-    They are plain values: a report has thousands of cells and measures, and a single operation of pandas takes longer
-    than all that is done with the few runs of a cell.
-    """
-    values = runs[measure].astype(float).tolist() if measure in runs else [math.nan] * len(runs)
-    reasons = runs[f"missing.{measure}"].tolist() if f"missing.{measure}" in runs else [None] * len(runs)
-    keys = zip(*(runs[key].tolist() for key in KEYS), strict=True)
-    cells: dict[tuple[str, ...], list[_Run]] = {}
-    for key, run in zip(
-        keys, zip(*(runs[name].tolist() for name in _OF_RUN), values, reasons, strict=True), strict=True
-    ):
-        cells.setdefault(key, []).append(_Run(*run))
-    return cells
-
-
 def further_metrics(runs: pd.DataFrame) -> pd.DataFrame:
     """Summarise each metric of a task besides the headline metric, at the final epoch: rows as in `summarise`."""
-    parts = []
-    for _, dataset_runs in groups(runs, ["suite", "scale", "dataset"]):
-        headline = _metric_of(dataset_runs, "metric")
-        parts += [summarise(dataset_runs, name) for name in task_metrics(_recorded(dataset_runs)) if name != headline]
-    return ordered(pd.concat(parts)) if parts else pd.DataFrame(columns=COLUMNS)
+    columns = Columns(runs)
+    rows: list[dict[str, Any]] = []
+    for places in columns.places(["suite", "scale", "dataset"]):
+        headline = _metric_of(columns, places, "metric")
+        names = [name for name in task_metrics(_recorded(columns, places)) if name != headline]
+        rows += [row for name in names for row in _summary(columns, places, name)]
+    return _summaries(rows)
 
 
-def _metric_of(runs: pd.DataFrame, measure: str) -> str:
+def _metric_of(columns: Columns, places: list[int], measure: str) -> str:
     """Return the measure that `metric...` stands for: the metric that the newest record names, or else (older records
     name none) the measure that they have in both protocols.
     """
     if measure not in METRICS:
         return measure
-    named = runs[["started", "id", "metric"]].sort_values(["started", "id"])["metric"].dropna()
-    if len(named):
-        return measure.replace("metric", named.iloc[-1])
-    recorded = task_metrics(_recorded(runs))
+    runs = zip(*(columns.at(places, name) for name in ("started", "id", "metric")), strict=True)
+    named = [metric for _, _, metric in sorted(runs, key=lambda run: run[:2]) if not is_missing(metric)]
+    if named:
+        return measure.replace("metric", named[-1])
+    recorded = task_metrics(_recorded(columns, places))
     return measure.replace("metric", recorded[0]) if recorded else measure
 
 
-def _recorded(runs: pd.DataFrame) -> list[str]:
+def _recorded(columns: Columns, places: list[int]) -> list[str]:
     """Return the names of the measures that are recorded in some of the runs, with a value or a reason."""
-    names = [c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit.")]
-    return [name for name in names if _is_recorded(runs, name)]
-
-
-def _is_recorded(runs: pd.DataFrame, measure: str) -> bool:
-    return f"unit.{measure}" in runs and bool(runs[f"unit.{measure}"].notna().any())
+    names = [column.removeprefix("unit.") for column in map(str, columns.frame) if column.startswith("unit.")]
+    return [name for name in names if columns.known(places, f"unit.{name}")]
 
 
 def task_metrics(measures: Iterable[str]) -> list[str]:

@@ -63,7 +63,7 @@ MEMORY = "memory-against-steps"
 
 def suites_of(results: Results) -> list[tuple[str, ...]]:
     """Return each suite and scale of the results, in reading order."""
-    return [key for key, _ in groups(runs_of(results), ["suite", "scale"])]
+    return [key for key, _ in groups(runs_of(results)[["suite", "scale"]], ["suite", "scale"])]
 
 
 class Choice(NamedTuple):

@@ -237,7 +237,7 @@ def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure")
     shown = set(data[KEYS].itertuples(index=False, name=None))
     names = [
         f"{rule} {neuron_label(neuron, network)} {dataset} ({', '.join(dict.fromkeys(cell_runs['status']))})"
-        for (suite, scale, dataset, network, neuron, rule), cell_runs in groups(runs, KEYS)
+        for (suite, scale, dataset, network, neuron, rule), cell_runs in groups(runs[[*KEYS, "status"]], KEYS)
         if (suite, scale, dataset, network, neuron, rule) not in shown
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""

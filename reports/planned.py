@@ -24,7 +24,7 @@ PlannedLabels = dict[tuple[str, str], set[str]]
 def planned_cells(runs: pd.DataFrame) -> PlannedLabels:
     """Return the cells of the suites in a frame of runs, for suites and scales of which a sweep left its journal."""
     planned: PlannedLabels = {}
-    for (suite, scale), part in groups(runs, ["suite", "scale"]):
+    for (suite, scale), part in groups(runs[["suite", "scale", "folder"]], ["suite", "scale"]):
         try:
             began = read_journal(Path(part["folder"].iloc[0]).parent / JOURNAL).began
         except (OSError, UsageError):  # results copied from another machine may lack a journal

@@ -68,7 +68,7 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
     figure = _figure(data, rule_styles(results.frame["rule"]), mark, "cosine to BPTT, mean over training", titles)
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a mark"),
-        f"Vertical: {final_protocol(runs_of(results, suite, scale))}; {_bars(data)} "
+        f"Vertical: {final_protocol(runs['mean_of_last'])}; {_bars(data)} "
         "Horizontal: mean over the measured epochs and the "
         f"replicates that ended ok; parameters: {PARAMETERS} where the readout is a group of its own. "
         "ρ: Spearman's rank correlation over n rules.",

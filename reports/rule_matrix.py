@@ -22,6 +22,8 @@ from throughtime.reports.cells import (
     slug,
     summarise,
 )
+from throughtime.reports.once import once
+from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import Entry, Table
 
@@ -35,6 +37,7 @@ SIGNS = {"better": "↑", "worse": "↓", "not distinguished": "≈", "n decides
 """Signs of what a comparison says."""
 
 
+@once
 def rule_matrix(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Compare the rules of a suite on each task with BPTT and with the best rule; see `best.compare_rules`.
 
@@ -55,8 +58,7 @@ def rule_matrix(results: Results, suite: str, scale: str) -> pd.DataFrame:
     for cost in COSTS:
         data[cost] = summarise(runs, cost)["mean"] if f"unit.{cost}" in runs else math.nan
     rows: list[dict[Any, Any]] = []
-    for _, cells in groups(data[data["better"] != ""], TASK):
-        records = cells.to_dict("records")
+    for _, records in row_groups(rows_of(data[data["better"] != ""]), TASK):
         comparison = compare_rules(records)
         for row in records:
             rule = row["rule"]

@@ -28,6 +28,7 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
+from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.planned import PlannedLabels, exclusion, planned_cells
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
@@ -129,21 +130,22 @@ def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
 def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -> Table:
     """Lay out the summary of one suite: rows are dataset x neuron (x measure), columns are rules."""
     everything, absent = summary, []
-    ended_ok = summary["runs"] > summary[[f"n_{status}" for status in FAILED]].sum(axis=1)
-    for (measure,), cells in groups(summary, ["measure"]):
+    rows = rows_of(summary)
+    for (measure,), cells in row_groups(rows, ["measure"]):
         # If `ok` runs lack the measure, the suite does not measure it: a sentence says more than a row of dashes.
-        if not cells["n"].any() and ended_ok[cells.index].any():
-            parts = (part for note in cells["note"] for part in note.split("; ") if part.startswith(NO_VALUE))
+        if not any(cell["n"] for cell in cells) and any(map(_ended_ok, cells)):
+            parts = (part for cell in cells for part in cell["note"].split("; ") if part.startswith(NO_VALUE))
             reasons = "; ".join(part.removeprefix(NO_VALUE) for part in dict.fromkeys(parts))
-            unmeasured = quantity(measure, cells["unit"].iloc[0]).title
+            unmeasured = quantity(measure, cells[0]["unit"]).title
             absent.append(f"Not measured here: {unmeasured} ({reasons}).")
             summary = summary[summary["measure"] != measure]
-    notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
-    rows, undecided, bimodal = [], [], False
+            rows = [row for row in rows if row["measure"] != measure]
+    notes, rules = Footnotes(), sorted({row["rule"] for row in rows}, key=rule_rank)
+    lines, undecided, bimodal = [], [], False
     row_keys = ["suite", "scale", "measure", "dataset", "network", "neuron"]
-    for (suite, scale, measure, dataset, network, neuron), row_cells in groups(summary, row_keys):
-        by_rule = {row["rule"]: row for row in row_cells.to_dict("records")}
-        label = quantity(measure, row_cells["unit"].iloc[0]).label
+    for (suite, scale, measure, dataset, network, neuron), row_cells in row_groups(rows, row_keys):
+        by_rule = {cell["rule"]: cell for cell in row_cells}
+        label = quantity(measure, row_cells[0]["unit"]).label
         line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
         marks = best.row_marks(row_cells)
         bimodal |= bool(marks.solved)
@@ -151,24 +153,28 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
             undecided.append(f"{line[0].text} with {line[1].text}")
         for rule in rules:
             if rule in by_rule:
-                shown = entry(by_rule[rule], notes, marks.solved.get(rule, ""))
-                line.append(shown._replace(best=rule in marks.best))
+                mean = entry(by_rule[rule], notes, marks.solved.get(rule, ""))
+                line.append(mean._replace(best=rule in marks.best))
             elif why := exclusion(planned, suite, scale, (rule, neuron, network, dataset)):
                 line.append(Entry("—", notes.mark(why)))
             else:
                 line.append(Entry("not run", notes.mark(NOT_RUN)))
-        rows.append(line)
+        lines.append(line)
     head = ["dataset", "neuron", "measure", *(one_line(rule_title(rule)) for rule in rules)]
     letters = [(letter, note) for note, letter in notes.items()]
     caption = [_count(everything), *tuning_sentence(everything), *absent, *(_protocol(summary) if rows else [])]
-    if any(entry.best for row in rows for entry in row):
+    if any(entry.best for line in lines for entry in line):
         caption.append(best.MEANING)
     if bimodal:
         caption.append(best.SHARES)
     if undecided:
-        where = "here" if len(undecided) == len(rows) else f"on {', '.join(undecided)}"
+        where = "here" if len(undecided) == len(lines) else f"on {', '.join(undecided)}"
         caption.append(f"n decides nothing {where}: of so few runs, no outcome could be significant.")
-    return Table(name, title, caption, head, rows, letters, everything)
+    return Table(name, title, caption, head, lines, letters, everything)
+
+
+def _ended_ok(cell: Mapping[str, Any]) -> bool:
+    return bool(cell["runs"] > sum(cell[f"n_{status}"] for status in FAILED))
 
 
 def entry(row: Mapping[Any, Any], notes: Footnotes, solved: str = "") -> Entry:

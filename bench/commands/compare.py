@@ -47,6 +47,7 @@ def compare(
     plugin: PluginOption = NONE,
 ) -> None:
     """Compare two result sets; exits with 0 (passed), 1 (regressed) or 2 (not comparable, or usage error)."""
+    from throughtime.collector import gc_paused
     from throughtime.comparing.compare import compare_results
     from throughtime.comparing.formats import FORMS
     from throughtime.comparing.interleaved import compare_interleaved
@@ -67,7 +68,8 @@ def compare(
         load_plugins(plugin)  # the code of their components is compared with that of the records
         base, new = sides
         comparison = compare_results(base, new, gates, suite or (), scale, stale_ok)
-    written = FORMS[form](comparison)
+    with gc_paused():
+        written = FORMS[form](comparison)
     if out is None:
         print_text(written)
     else:

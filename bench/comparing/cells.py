@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,17 @@ class Cell:
     def label(self) -> str:
         """Return a run's label without the replicate: `fptt ltc digits`."""
         return self.spec.label.rpartition(" #")[0]
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings that determine the results of the runs, flat: `rule`, `rule.parts`, `training.epochs`, ..."""
+        flat: dict[str, Any] = {}
+        for kind in KINDS:
+            component = getattr(self.spec, kind)
+            flat[kind] = component.name
+            flat |= {f"{kind}.{name}": value for name, value in component.options.items()}
+        flat |= {f"training.{name}": value for name, value in self.spec.training.model_dump(mode="json").items()}
+        return {**flat, "seed": self.spec.seed, "device": self.spec.device}
 
     def metrics(self) -> list[str]:
         """Return the names of all measures that have a value in some run."""
@@ -87,7 +99,7 @@ class Pair(NamedTuple):
 
         An option that only one side has is not among them: its effect is a change of the code like any other.
         """
-        ours, theirs = settings(self.base.spec), settings(self.new.spec)
+        ours, theirs = self.base.settings, self.new.settings
         conflicts = [
             Conflict(key, ours[key], theirs[key]) for key in ours if key in theirs and ours[key] != theirs[key]
         ]
@@ -110,17 +122,6 @@ class Matching(NamedTuple):
     """Cells of the base that the new results do not have."""
     new: list[Cell]
     """Cells of the new results that the base does not have."""
-
-
-def settings(spec: RunSpec) -> dict[str, Any]:
-    """Return the settings that determine a run's results, flat: `rule`, `rule.parts`, `training.epochs`, `seed`, ..."""
-    flat: dict[str, Any] = {}
-    for kind in KINDS:
-        component = getattr(spec, kind)
-        flat[kind] = component.name
-        flat |= {f"{kind}.{name}": value for name, value in component.options.items()}
-    flat |= {f"training.{name}": value for name, value in spec.training.model_dump(mode="json").items()}
-    return {**flat, "seed": spec.seed, "device": spec.device}
 
 
 def cells_of(records: Iterable[Record]) -> list[Cell]:
@@ -162,7 +163,7 @@ def _keys() -> Iterator[Callable[[Cell], Hashable]]:
     """Yield the keys by which cells are matched, from the strictest to the loosest."""
 
     def exact(cell: Cell) -> Hashable:
-        flat = {key: value for key, value in settings(cell.spec).items() if key != "seed"}
+        flat = {key: value for key, value in cell.settings.items() if key != "seed"}
         return (cell.spec.scale, repr(sorted(flat.items(), key=lambda item: item[0])))
 
     def labels(cell: Cell) -> Hashable:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from throughtime.collector import gc_paused
 from throughtime.comparing.cells import cells_of, matched
 from throughtime.comparing.gates import GATES_FILE, Gates
 from throughtime.comparing.over_cells import over_cells
@@ -62,7 +63,7 @@ class Comparison:
         """Return a DataFrame with one row per metric and cell; the columns are the fields of `Row`."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self.rows], columns=list(Row.__dataclass_fields__))
+        return pd.DataFrame([vars(row) for row in self.rows], columns=list(Row.__dataclass_fields__))
 
     def rerun(self) -> list[str]:
         """Return commands that rerun the cells that got worse, fail or are lost, one for each suite and scale; none if
@@ -109,18 +110,18 @@ def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     changed: dict[str, tuple[str, str]] = {}
     ungated: dict[str, None] = {}
     matching = matched(base_cells, new_cells)
-    ratios = any(cell.spec.rule.name == "bptt" for cell in (*base_cells, *new_cells))
+    references = [[cell for cell in cells if cell.spec.rule.name == "bptt"] for cells in (base_cells, new_cells)]
     rows += [*map(lost_row, matching.lost), *map(new_row, matching.new)]
     for pair in matching.pairs:
         changed |= pair.changed()
         rows.append(status_row(pair))
         for metric in dict.fromkeys([*pair.base.metrics(), *pair.new.metrics()]):
-            gate = gates.match(metric, pair.new.spec, ratios)
+            gate = gates.match(metric, pair.new.spec, any(references))
             if gate is None:
                 ungated[metric] = None
             judged.append(presence_row(pair, metric, gate))
             if judged[-1] is None and all(cell.values(metric) for cell in pair):
-                judged.append(compared(pair, metric, gate, base_cells, new_cells))
+                judged.append(compared(pair, metric, gate, *references))
     for gate in gates.over_cells:
         judged += over_cells(matching.pairs, gate)
     rows += [row for row in judged if isinstance(row, Row)]
@@ -128,6 +129,7 @@ def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     return Comparison(base, new, in_order(rows), changed, sorted(ungated))
 
 
+@gc_paused()  # thousands of records, and no cycles
 def compare_results(
     base: str | Path | Results,
     new: str | Path | Results,
@@ -210,4 +212,5 @@ def compare(
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Sort rows by verdict, failures before warnings; the sort is stable."""
-    return sorted(rows, key=lambda row: (VERDICTS.index(row.verdict), ("fail", "warn", "").index(row.severity)))
+    verdicts, severities = ({word: i for i, word in enumerate(words)} for words in (VERDICTS, ("fail", "warn", "")))
+    return sorted(rows, key=lambda row: (verdicts[row.verdict], severities[row.severity]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib import resources
 from typing import Literal
 
@@ -30,7 +29,7 @@ def as_json(comparison: Comparison) -> str:
             "changed": comparison.changed,
             "ungated": comparison.ungated,
             "rerun": comparison.rerun(),
-            "rows": [asdict(row) for row in comparison.rows],
+            "rows": [vars(row) for row in comparison.rows],
         }
     )
 

@@ -50,7 +50,7 @@ def load_side(where: str | Path | Results) -> Side:
         UsageError: there are no records to compare.
     """
     if isinstance(where, Results):
-        return Side(str(where.folder), [where.record(run) for run in where.frame["id"]], where.broken)
+        return Side(str(where.folder), [where.record(run) for run in where.runs], where.broken)
     text = str(where)
     if is_baseline(text):
         return Side(text, read_baseline(Path(text)), [])
@@ -67,7 +67,7 @@ def load_side(where: str | Path | Results) -> Side:
         return _is_of(record, wanted)
 
     results = Results(folder, keep=keep) if separator else Results.load(folder, keep=keep)
-    side = Side(text, [records[run] for run in results.frame["id"]], results.broken)
+    side = Side(text, [records[run] for run in results.runs], results.broken)
     if not side.records:
         raise UsageError(f"no record of {version} in {folder}", hint=_known(folder, [name for name, _ in wanted]))
     return side

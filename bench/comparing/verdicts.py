@@ -65,7 +65,7 @@ def compared(
         pair: two cells that both have values.
         metric: a measure's name.
         gate: the gate that applies; None: only equality is recognised.
-        base: all cells of that side, for ratios to BPTT.
+        base: the cells of BPTT of that side, for ratios to it.
         new: the same.
     """
     if metric == IN_TURNS and any(record.contended for cell in pair for record in cell.records.values()):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +97,19 @@ class Results:
                     self._code[stored.record.id] = stored.record.code
                 self.broken += store.broken
             rows.sort(key=lambda keyed: keyed[0])
-            self.frame = _current(_frame([row for _, row in rows])) if rows else pd.DataFrame(columns=COLUMNS)
-        self._texts = {run: self._texts[run] for run in self.frame["id"]}
-        self._folders: dict[str, str] = dict(zip(self.frame["id"], self.frame["folder"], strict=True))
+            self._rows = _current([row for _, row in rows])
+        self._texts = {row["id"]: self._texts[row["id"]] for row in self._rows}
+        self._folders: dict[str, str] = {row["id"]: row["folder"] for row in self._rows}
+
+    @functools.cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row for each current run; see the attributes of the class."""
+        return _frame(self._rows)
+
+    @property
+    def runs(self) -> list[str]:
+        """The ids of the runs, in the order of the frame."""
+        return list(self._texts)
 
     @classmethod
     def load(
@@ -116,7 +128,7 @@ class Results:
             {'quick'}
         """
         results = cls(folder, suites, keep)
-        recorded = set(results.frame["suite"])
+        recorded = {row["suite"] for row in results._rows}
         if not recorded and not (suites and results.suites()):
             n = len(results.broken)
             files = "1 file there is no record" if n == 1 else f"{n} files there are no records"
@@ -238,27 +250,38 @@ def configuration_digest(record: Record) -> str:
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return a frame of rows, with text in columns of objects.
+    """Return a frame of the rows of records; without rows it has the columns `COLUMNS`."""
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in COLUMNS}
+    for i, row in enumerate(rows):
+        for name, value in row.items():
+            if name not in columns:
+                columns[name] = [None] * len(rows)
+            columns[name][i] = value
+    return frame_of(columns)
+
+
+def frame_of(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return a frame of columns by name, with text in columns of objects.
 
     A column of pandas' own string type is a block by itself: with a hundred of them, taking rows is 30 times slower.
     """
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
-    for name, values in columns.items():
-        if any(isinstance(value, str) for value in values):
-            columns[name] = pd.Series(values, dtype=object).fillna(np.nan)
-    return pd.DataFrame(columns)
+    texts = {name: values for name, values in columns.items() if str in set(map(type, values))}
+    objects = {name: pd.Series(values, dtype=object).fillna(np.nan) for name, values in texts.items()}
+    return pd.DataFrame({**columns, **objects})
 
 
-def _current(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the current runs among all records, in the order of the rows; see `Results`."""
-    by_age = frame.sort_values(["started", "id"])
-    cells = by_age.groupby(KEYS)["id"].transform("size")
-    newest = by_age.groupby(KEYS)["configuration"].transform("last")
-    alike = by_age[by_age["configuration"] == newest]
-    current = alike.groupby([*KEYS, "replicate"], sort=False).tail(1)
-    superseded = cells[current.index] - current.groupby(KEYS)["id"].transform("size")
-    return current.assign(superseded=superseded).sort_index().reset_index(drop=True)
+def _current(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of the current runs among those of all records, in their order; see `Results`."""
+    cells = [tuple(row[key] for key in KEYS) for row in rows]
+    by_age = sorted(zip(cells, rows, strict=True), key=lambda keyed: (keyed[1]["started"], keyed[1]["id"]))
+    newest = {cell: row["configuration"] for cell, row in by_age}
+    latest = {(cell, row["replicate"]): row for cell, row in by_age if row["configuration"] == newest[cell]}
+    older = Counter(cells) - Counter(cell for cell, _ in latest)
+    return [
+        row | {"superseded": older[cell]}
+        for cell, row in zip(cells, rows, strict=True)
+        if latest.get((cell, row["replicate"])) is row
+    ]
 
 
 def _row(stored: Stored) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.against import solved
 from throughtime.reports.best import REFERENCE
-from throughtime.reports.cells import KEYS, TASK, anchor, groups, neuron_label, one_line, rule_rank, rule_title
+from throughtime.reports.cells import KEYS, TASK, anchor, neuron_label, one_line, rule_rank, rule_title
+from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity, significant
 from throughtime.reports.rule_matrix import COSTS, SIGNS, result_text, rule_matrix
 
@@ -68,7 +69,7 @@ def matrix_of(results: Results, suite: str, scale: str) -> Matrix | None:
     data = rule_matrix(results, suite, scale)
     if data.empty:
         return None
-    tasks = {key: {row["rule"]: row for row in cells.to_dict("records")} for key, cells in groups(data, TASK)}
+    tasks = {key: {row["rule"]: row for row in rows} for key, rows in row_groups(rows_of(data), TASK)}
     base = {
         key: by_rule.get(REFERENCE) or next(row for row in by_rule.values() if row["best"] or not row["n"])
         for key, by_rule in tasks.items()

@@ -106,7 +106,10 @@ def render(
 
 def _suites(results: Results) -> list[tuple[str, ...]]:
     """Return each suite and scale, in the order in which they were first run."""
-    first = {key: runs["started"].min() for key, runs in groups(runs_of(results), ["suite", "scale"])}
+    first = {
+        key: runs["started"].min()
+        for key, runs in groups(runs_of(results)[["suite", "scale", "started"]], ["suite", "scale"])
+    }
     return sorted(first, key=lambda key: first[key])
 
 
@@ -125,7 +128,7 @@ def _answers(results: Results, figures: Sequence[PageFigure]) -> list[SuiteAnswe
 def _sections(results: Results, tables: Sequence[Table], figures: Sequence[PageFigure]) -> list[Section]:
     """Return a section for each suite, and one for the figures and tables that concern several."""
     sections, placed = [], set()
-    runs = runs_of(results)
+    runs = runs_of(results)[["suite", "scale", "status", "started"]]
     for suite, scale in _suites(results):
         suite_runs = runs[(runs["suite"] == suite) & (runs["scale"] == scale)]
         start = f"{slug(suite)}-{scale}"

@@ -156,7 +156,7 @@ def _rounded(value: float | None) -> float | None:
 
 def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """Return (anchor, status, runs, reason) for all failed and skipped runs and for cells without a record."""
-    rows = []
+    runs, rows = runs[[*KEYS, "status", "reason", "replicate", "folder"]], []
     for key, cell_runs in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
         suite, scale, dataset, network, neuron, rule, status, reason = key
         replicates = ", ".join(f"#{r}" for r in cell_runs["replicate"])

@@ -19,6 +19,7 @@ from throughtime.reports.cells import (
     rule_title,
     summarise,
 )
+from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity
 
 MEMORY = ("peak_live_bytes_streamed", "peak_live_bytes", "peak_process_bytes")
@@ -54,7 +55,8 @@ def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, A
     columns.sort(key=lambda column: first.index(str(column["id"])) if column["shown"] else len(first))
     values = {name: _values(summary) for name, summary in summaries.items()}
     rows = []
-    for (key, cell_runs), (_, metric) in zip(groups(runs, KEYS), summarise(runs).iterrows(), strict=True):
+    shared = runs[[*KEYS, "status", "superseded"]]
+    for (key, cell_runs), metric in zip(groups(shared, KEYS), rows_of(summarise(runs)), strict=True):
         suite, scale, dataset, network, neuron, rule = key
         kind = quantity(metric["measure"], metric["unit"])
         measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""
@@ -98,13 +100,13 @@ def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
     """Return `[text, number, best, note]` by the key of the cell."""
     best: set[tuple[str, ...]] = set()
     solved: dict[tuple[str, ...], str] = {}
-    for key, cells in groups(summary, ROW):
-        marks = row_marks(cells)
+    cells = rows_of(summary)
+    for key, row_cells in row_groups(cells, ROW):
+        marks = row_marks(row_cells)
         best |= {(*key, rule) for rule in marks.best}
         solved |= {(*key, rule): f"{share} solved" for rule, share in marks.solved.items()}
     texts: dict[tuple[str, ...], list[Any]] = {}
-    for _, cell in summary.iterrows():
-        row: dict[str, Any] = {str(name): value for name, value in cell.items()}
+    for row in cells:
         key = tuple(row[name] for name in KEYS)
         kind, n = quantity(row["measure"], row["unit"]), int(row["n"])
         if not n:

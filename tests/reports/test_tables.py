@@ -343,7 +343,7 @@ def test_differences_from_the_best_are_corrected_for_their_number(rivals, alike)
     near = [0.88, 0.89, 0.91, 0.925, 0.9395]
     values = {"best": best, "near": near, "other": [0.87, 0.89, 0.91, 0.93, 0.9399]}
     rules = {rule: values[rule] for rule in [*values][: rivals + 1]}
-    assert ("near" in row_marks(summary_of(**rules)).best) == alike
+    assert ("near" in row_marks(summary_of(**rules).to_dict("records")).best) == alike
 
 
 def test_few_equal_values_decide_nothing(store):
@@ -368,7 +368,8 @@ def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(sto
 
 def test_what_is_measured_once_is_bold_where_it_is_least():
     summary = summary_of(a=[100.0], b=[101.0], c=[100.0])
-    assert row_marks(summary.assign(measure="peak_live_bytes", better="lower", n=1)).best == {"a", "c"}
+    rows = summary.assign(measure="peak_live_bytes", better="lower", n=1).to_dict("records")
+    assert row_marks(rows).best == {"a", "c"}
 
 
 def test_csv_has_the_standard_deviation_and_the_single_values(grid):

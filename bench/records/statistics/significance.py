@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -53,11 +52,23 @@ def difference(base: Sequence[float], new: Sequence[float], level: float = 0.95)
     mean = math.fsum(new) / len(new) - math.fsum(base) / len(base)
     if len(base) < 2 or len(new) < 2:
         return Difference(mean, None, None)
-    a, b = (statistics.variance(side) / len(side) for side in (base, new))
+    a, b = (variance(side) / len(side) for side in (base, new))
     if a + b == 0:
         return Difference(mean, mean, mean)
     half = half_width([(a, len(base) - 1), (b, len(new) - 1)], level)
     return Difference(mean, mean - half, mean + half)
+
+
+def variance(values: Sequence[float]) -> float:
+    """Return the variance of at least two finite numbers, with n − 1, correctly rounded: that of `statistics.variance`
+    in a tenth of its time.
+
+        s² = (n Σ x² − (Σ x)²) / (n (n − 1)),     x = k / d in whole numbers k with one denominator d
+    """
+    ratios = [float(x).as_integer_ratio() for x in values]
+    d, n = max(denominator for _, denominator in ratios), len(ratios)  # powers of two
+    k = [numerator * (d // denominator) for numerator, denominator in ratios]
+    return (n * sum(x * x for x in k) - sum(k) ** 2) / (n * (n - 1) * d * d)
 
 
 def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
@@ -153,6 +164,6 @@ def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: flo
     Δ = difference(base, new).mean
     if len(base) < 2 or len(new) < 2 or Δ == 0:
         return fewest
-    s2 = (statistics.variance(base) + statistics.variance(new)) / 2
+    s2 = (variance(base) + variance(new)) / 2
     z = float(ndtri(1 - level / 2) + ndtri(power))
     return max(fewest, math.ceil(min(MOST_REPLICATES, 2 * z**2 * s2 / Δ**2)))
