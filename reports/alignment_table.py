@@ -84,7 +84,8 @@ def _rows(runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame
     for key in points["last"]:
         for measure in MEASURES if key[-1] in names else ():
             for place in places:
-                row = by[(measure, key[-1], *key[:-1])]
+                index = (measure, key[-1], *key[:-1])
+                row = by[index]
                 yield row | _epoch_row(place, points[place][key], measure, row)
 
 

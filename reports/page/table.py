@@ -19,7 +19,7 @@ from throughtime.reports.cells import (
     rule_title,
     summarise,
 )
-from throughtime.reports.plain_values import row_groups, rows_of
+from throughtime.reports.plain_values import is_missing, row_groups, rows_of
 from throughtime.reports.quantities import quantity
 
 MEMORY = ("peak_live_bytes_streamed", "peak_live_bytes", "peak_process_bytes")
@@ -112,7 +112,7 @@ def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
         if not n:
             texts[key] = ["—", None, False, row["note"]]
             continue
-        low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
+        low, high = (None if is_missing(row[end]) else row[end] for end in ("low", "high"))
         interval = Interval(row["mean"], low, high, n)
         text = kind.show_replicates(interval, row["values"]) if n > 1 else kind.show(row["mean"])
         text, note = (solved[key], f"mean {text}") if key in solved else (text, "")
