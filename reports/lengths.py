@@ -47,7 +47,8 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
         ended `ok` or `diverged`, each of at most so many `batches` of sequences; `solved` of them and their `share`,
         with Clopper and Pearson's interval `low`, `high`;
         median `accuracy`, where a diverged run counts as 0; `bytes`, the exact peak with the input streamed; `time`
-        over BPTT's. What was not run is NaN, or n = 0. Empty if no task has three lengths.
+        over BPTT's; both of the rule with this label or with the same options. What was not run is NaN, or n = 0.
+        Empty if no task has three lengths.
     """
     if not _has_lengths(results, suite, scale):
         return pd.DataFrame(columns=COLUMNS)
@@ -63,12 +64,15 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
                 **{"low": interval.low or 0.0, "high": 1.0 if interval.high is None else interval.high},
                 "accuracy": float(accuracy.median()),
             }
-    for (task, neuron, rule, T), cell in groups(costs, ["dataset_name", "neuron", "rule", "T"]):
-        measured = rows.setdefault((task, neuron, rule, int(T)), {})
-        for name, measure in COSTS.items():
-            measured[name] = cell[measure].mean() if measure in cell else math.nan
-        if rule == "bptt":
+    by = ["dataset_name", "neuron", "T", "computation"]
+    labels = trained.groupby(by)["rule"].unique().to_dict() if len(trained) else {}
+    for key, cell in groups(costs, by):
+        task, neuron, T, _ = key
+        measured = {name: cell[measure].mean() if measure in cell else math.nan for name, measure in COSTS.items()}
+        if (cell["rule_name"] == "bptt").all():
             measured["time"] = 1.0
+        for rule in {*cell["rule"], *labels.get(key, ())}:
+            rows.setdefault((task, neuron, rule, int(T)), {}).update(measured)
     cells = pd.DataFrame([{**dict(zip([*PANEL, "rule", "T"], key, strict=True)), **row} for key, row in rows.items()])
     cells = cells.reindex(columns=COLUMNS).fillna({"n": 0})
     cells = cells[cells.groupby(PANEL)["T"].transform("nunique") >= FEWEST_LENGTHS]
@@ -99,12 +103,14 @@ def _has_lengths(results: Results, suite: str, scale: str) -> bool:
 
 
 def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:
-    """Return the runs on generated tasks, with `T` and the greatest number of `batches` in columns."""
+    """Return the runs on generated tasks with the columns `T`, `batches`, their greatest number, and `computation`: the
+    rule with its options."""
     runs = runs_of(results, suite, scale)
     runs = runs[runs["dataset_name"].map(_is_generated).astype(bool)].reset_index(drop=True)
     specs = [results.record(run).spec for run in runs["id"]]
     lengths = [sequence_length(spec.dataset) for spec in specs]
-    return runs.assign(T=lengths, batches=[_batches(spec) for spec in specs])
+    rules = [json.dumps([spec.rule.name, spec.rule.options], sort_keys=True) for spec in specs]
+    return runs.assign(T=lengths, batches=[_batches(spec) for spec in specs], computation=rules)
 
 
 def _batches(spec: RunSpec) -> float:

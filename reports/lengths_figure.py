@@ -16,8 +16,9 @@ from throughtime.reports.styles import Style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINES = ("bptt", "checkpointed_bptt", "tbptt-tenth", "fptt", "eprop", "ottt", "snap_n", "sltt")
-"""The rules that have a line; the table has all."""
+LINES = ("bptt", "bptt-γ=0.1", "checkpointed_bptt", "tbptt-tenth", "fptt", "eprop", "ottt", "sltt", "snap_n")
+MOST_LINES = 8
+"""The first of these rules in the records have a line; the table has all rules."""
 FAMILY_COLOURS = {
     "exact": "#222222",
     "window": "#d55e00",
@@ -26,7 +27,7 @@ FAMILY_COLOURS = {
     "no trace": "#8c8c8c",
 }
 FAMILIES = {
-    **dict.fromkeys(("bptt", "checkpointed_bptt", "rtrl", "ostl"), "exact"),
+    **dict.fromkeys(("bptt", "bptt-γ=0.1", "checkpointed_bptt", "rtrl", "ostl"), "exact"),
     **dict.fromkeys(("tbptt", "tbptt-tenth", "fptt", "rolling_tbptt"), "window"),
     **dict.fromkeys(("eprop", "eprop-random", "diagonal_rtrl", "snap1", "snap_n"), "trace of a synapse"),
     **dict.fromkeys(("ottt", "pp_prop", "s_tllr"), "trace of an input"),
@@ -36,14 +37,14 @@ FAMILIES = {
 SHORT = {
     **{"bptt": "BPTT", "checkpointed_bptt": "checkpoints", "tbptt": "TBPTT 25", "tbptt-tenth": "TBPTT T/10"},
     **{"fptt": "FPTT", "eprop": "e-prop", "eprop-random": "e-prop rand.", "diagonal_rtrl": "diag. RTRL"},
-    **{"snap_n": "SnAp-2", "ottt": "OTTT", "pp_prop": "pp-prop", "sltt": "SLTT"},
+    **{"snap_n": "SnAp-2", "ottt": "OTTT", "pp_prop": "pp-prop", "sltt": "SLTT", "bptt-γ=0.1": "BPTT γ=0.1"},
 }
 """Names of at most twelve letters, which fit a cell of the map."""
 ROWS = {"share": ("solved runs (%)", 1.5), "bytes": ("training memory", 1.5), "time": ("time / BPTT's", 1.1)}
 """Label and height in inches of each row of lines."""
 MAP_HEIGHT, WIDTH = 1.35, 6.9
-DASHED = ("checkpointed_bptt", "fptt", "snap_n")
-"""The second line of a family."""
+DASHES = {"bptt-γ=0.1": ":", "checkpointed_bptt": "--", "fptt": "--", "snap_n": "--"}
+"""Lines of a family beside its first."""
 
 
 def length_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]:
@@ -102,8 +103,13 @@ def _draw(cells: pd.DataFrame, chosen: pd.DataFrame, suite: str, scale: str) -> 
 def _legend(cells: pd.DataFrame) -> dict[str, Style]:
     from matplotlib.colors import to_rgb
 
-    shown = {FAMILIES[rule] for rule in LINES if rule in set(cells["rule"])}
+    shown = {FAMILIES[rule] for rule in _lines(cells)}
     return {family: Style(to_rgb(colour), "-") for family, colour in FAMILY_COLOURS.items() if family in shown}
+
+
+def _lines(cells: pd.DataFrame) -> list[str]:
+    """Return the rules that have a line."""
+    return [rule for rule in LINES if rule in set(cells["rule"])][:MOST_LINES]
 
 
 def _name(rule: str) -> str:
@@ -111,15 +117,15 @@ def _name(rule: str) -> str:
 
 
 def _draw_row(panel: Axes, cells: pd.DataFrame, row: str) -> None:
-    """Draw a line for each rule of `LINES`, with its name at the end."""
+    """Draw a line for each rule of `_lines`, with its name at the end."""
     ends = []
-    for i, rule in enumerate(sorted(set(LINES) & set(cells["rule"]), key=rule_rank)):
+    for i, rule in enumerate(sorted(_lines(cells), key=rule_rank)):
         line = cells[(cells["rule"] == rule) & cells[row].notna()]
         if line.empty:
             continue
         colour, y = FAMILY_COLOURS[FAMILIES[rule]], line[row] * (100 if row == "share" else 1)
         x = line["T"] * (1.02 ** (i - 3.5) if row == "share" else 1)  # lines at 0 and at 100 % lie on one another
-        panel.plot(x, y, "--" if rule in DASHED else "-", color=colour, marker="o", ms=3, lw=1.3)
+        panel.plot(x, y, DASHES.get(rule, "-"), color=colour, marker="o", ms=3, lw=1.3)
         if row == "share":
             panel.vlines(x, 100 * line["low"], 100 * line["high"], color=colour, lw=0.7, alpha=0.4)
         ends.append((float(x.iloc[-1]), float(y.iloc[-1]), _name(rule), colour))

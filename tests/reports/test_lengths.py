@@ -107,4 +107,22 @@ def test_the_figure_says_what_was_not_run(store):
     cells = [text.get_text() for text in drawn.figure.axes[-1].texts]
     assert cells.count("not run") == 4
     assert "OTTT\n−16" in cells and "BPTT\nbest" in cells
-    assert len(LINES) <= 8
+
+
+def test_eight_rules_have_a_line(store):
+    for rule in LINES:
+        for T in (50, 100, 200):
+            costed(store, rule, T, 1e6)
+    (drawn,) = length_figures(Results(store.folder), "length", "laptop").values()
+    assert len([line for line in drawn.figure.axes[1].lines if len(line.get_xdata()) == 3]) == 8
+
+
+def test_a_variant_on_other_neurons_has_the_costs_of_its_rule(store):
+    spec = spec_at("bptt", 50)
+    for label, options in (("low", {}), ("ends", {"loss_at": "end"})):
+        rule = ComponentSpec(name="bptt", options=spec.rule.options | options, label=label)
+        variant = spec.model_copy(update={"rule": rule})
+        put(store, variant, measures=results("accuracy", 0.9, 0.5), metric="accuracy")
+    cells = length_cells(Results(store.folder), "length", "laptop").set_index(["rule", "T"])
+    assert cells.loc["low", 50][["n", "bytes", "time"]].tolist() == [1, 2e6, 1.0]
+    assert cells.loc["ends", 50][["bytes", "time"]].isna().all()
