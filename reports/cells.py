@@ -181,6 +181,12 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
     return _summaries([row for places in parts for row in _summary(columns, places, measure)])
 
 
+@once
+def summary_of(results: Results, measure: str) -> pd.DataFrame:
+    """Summarise one measure of all runs of results; see `summarise`."""
+    return summarise(runs_of(results), measure)
+
+
 def _summaries(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return ordered(frame_of({name: [row[name] for row in rows] for name in COLUMNS}))
 
@@ -290,16 +296,16 @@ def _notes(runs: list[_Run], counted: list[_Run], measure: str) -> list[str]:
         counted: those whose values count.
         measure: its name.
     """
-    notes = [one_line(remark) for remark in dict.fromkeys(run.remark for run in runs) if not pd.isna(remark)]
+    notes = [one_line(remark) for remark in dict.fromkeys(run.remark for run in runs) if not is_missing(remark)]
     for status in FAILED:
         reasons = dict.fromkeys(run.reason for run in runs if run.status == status)
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in reasons]
     missing = [run.missing for run in runs if run.status == "ok" and math.isnan(run.value)]
     # By protocol, measuring passes run once per cell: the other replicates lack no value.
     if missing and not (counted and measure.startswith(MEASURED_ONCE)):
-        known = [reason for reason in missing if not pd.isna(reason)]
+        known = [reason for reason in missing if not is_missing(reason)]
         if not (measure.startswith(MEASURED_ONCE) and known):  # by protocol, only the first replicate has a reason
-            known = ["not in the record" if pd.isna(reason) else reason for reason in missing]
+            known = ["not in the record" if is_missing(reason) else reason for reason in missing]
         notes += [f"{NO_VALUE}{one_line(r)}" for r in dict.fromkeys(known)]
     if measure.startswith("wall_time") and any(run.contended for run in counted):
         notes.append("the machine was busy during this timing")
@@ -321,4 +327,7 @@ def _older(n: int) -> str:
 
 def one_line(text: Any) -> str:
     """Return text without line breaks and control characters, for a table cell."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(text)).split())
+    plain = str(text)
+    if not plain.isprintable():
+        plain = "".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in plain)
+    return " ".join(plain.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -104,6 +105,7 @@ UNITS = {"fraction": ("%", 100, 1), "byte": ("MiB", 1 / MIB, None), "1": ("", 1,
 """Unit, factor and decimals by recorded unit; values in other units are shown as recorded."""
 
 
+@functools.cache
 def quantity(measure: str, unit: str = "") -> Quantity:
     """Return the presentation of a measure. A part of a measure (`firing_rate.layer1`) is shown like the whole; other
     measures are shown by their recorded unit."""

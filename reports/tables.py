@@ -24,7 +24,7 @@ from throughtime.reports.cells import (
     rule_rank,
     rule_title,
     slug,
-    summarise,
+    summary_of,
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
@@ -65,14 +65,14 @@ def render(results: Results, measure: str = "metric", form: str = "text", width:
 
     Args:
         results: of any suites.
-        measure: see `summarise`.
+        measure: see `cells.summarise`.
         form: text, markdown, latex, csv or json; the last two are the long form, with all numbers unrounded.
         width: of the terminal that the text is for, in columns; None: lines as long as they need.
 
     Raises:
         UsageError: there is no such measure.
     """
-    planned, summary = planned_cells(results.frame), summarise(results.frame, measure)
+    planned, summary = planned_cells(results.frame), summary_of(results, measure)
     if form == "csv":
         return long_csv(summary)
     if form == "json":
@@ -90,12 +90,12 @@ def tables(results: Results) -> list[Table]:
     activity."""
     runs = results.frame
     cost, activity = (
-        pd.concat([summarise(runs, name) for name in _there(runs, names)], ignore_index=True)
+        pd.concat([summary_of(results, name) for name in _there(runs, names)], ignore_index=True)
         for names in (COST, ACTIVITY)
     )
     kinds = (
-        ("metric", "Accuracy and error", summarise(runs)),
-        ("best-validation", "At the epoch best on validation", summarise(runs, "metric_best_validation")),
+        ("metric", "Accuracy and error", summary_of(results, "metric")),
+        ("best-validation", "At the epoch best on validation", summary_of(results, "metric_best_validation")),
         ("further", "Further metrics", further_metrics(runs)),
         ("cost", "Time and memory", cost),
         ("activity", "Activity", activity),

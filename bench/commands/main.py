@@ -156,7 +156,7 @@ def report(
     plugin: terminal.PluginOption = terminal.NONE,
     paper: terminal.PaperOption = terminal.NONE,
 ) -> None:
-    """Write the HTML page, the tables and the figures, from records."""
+    """Write the HTML page, the tables and, of at most 1000 runs, the figures, from records."""
     from throughtime.reports.page.report import write_report
 
     terminal.load_plugins(plugin, paper)

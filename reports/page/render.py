@@ -79,7 +79,7 @@ def render(
     sections = _sections(results, [table for table in tables if table.rows], [f for f in figures if f not in shown])
     records = [results.record(run) for run in runs["id"]]
     data = {
-        "table": table_data(runs, _suites(results)),
+        "table": table_data(results, _suites(results)),
         "runs": [run_data(results, record, out) for record in records],
         "figures": {figure.name: figure.panels for figure in figures if figure.panels},
     }
@@ -100,6 +100,7 @@ def render(
         versions=merged(record.versions for record in records),
         data=packed(json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()),
         files=packed(json.dumps(dict(files), ensure_ascii=False).encode()),
+        downloads=bool(files),
         plotly=packed(_source(PLOTLY).encode()),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -119,6 +120,7 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+@functools.cache
 def measure_title(name: str, unit: str) -> str:
     """Return the title of a measure, with the protocol of a metric."""
     end = next((end for end in PROTOCOL_TITLES if name.endswith(end)), "")

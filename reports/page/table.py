@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import row_marks
 from throughtime.reports.cells import (
@@ -17,7 +18,8 @@ from throughtime.reports.cells import (
     neuron_label,
     one_line,
     rule_title,
-    summarise,
+    runs_of,
+    summary_of,
 )
 from throughtime.reports.plain_values import is_missing, row_groups, rows_of
 from throughtime.reports.quantities import quantity
@@ -38,15 +40,16 @@ ROW = ["suite", "scale", "dataset", "network", "neuron"]
 """Cells with the same values are compared with each other: the best is bold."""
 
 
-def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, Any]:
+def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any]:
     """Return columns and rows for the script of the page, in the order of the suites (and their scales).
 
     The columns of `FIRST` are visible at first, the suite only where there are several. A column has an id, a title,
     the direction of improvement and whether it is visible at first. A row has its anchor, its labels, the indices of
     its runs, and by column `[text, number, best, note]`; a missing value has no number.
     """
+    runs = runs_of(results)
     names = ["metric", *FURTHER, "wall_time", *MEMORY, "firing_rate", *_others(runs)]
-    summaries = {name: summary for name in dict.fromkeys(names) if (summary := summarise(runs, name))["n"].any()}
+    summaries = {name: summary for name in dict.fromkeys(names) if (summary := summary_of(results, name))["n"].any()}
     memory = next((name for name in MEMORY if name in summaries), "")
     first = [memory if name == "memory" else name for name in FIRST if name != "suite" or len(suites) > 1]
     columns = [{"id": name, "title": title, "text": True} for name, title in LABELS.items()]
@@ -56,7 +59,7 @@ def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, A
     values = {name: _values(summary) for name, summary in summaries.items()}
     rows = []
     shared = runs[[*KEYS, "status", "superseded"]]
-    for (key, cell_runs), metric in zip(groups(shared, KEYS), rows_of(summarise(runs)), strict=True):
+    for (key, cell_runs), metric in zip(groups(shared, KEYS), rows_of(summary_of(results, "metric")), strict=True):
         suite, scale, dataset, network, neuron, rule = key
         kind = quantity(metric["measure"], metric["unit"])
         measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""

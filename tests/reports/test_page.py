@@ -394,3 +394,22 @@ def test_a_report_needs_no_torch(tmp_path):
 def test_each_record_is_read_once_for_the_whole_report(written, reads):
     records = written.parent.parent.glob("*/*/record.json")
     assert reads == dict.fromkeys(records, 1)
+
+
+def test_a_report_of_many_runs_draws_no_figures_and_names_the_command_that_does(tmp_path, monkeypatch):
+    """Of more runs than `MOST_RUNS`, no figures, and a page without long tables and without files for download."""
+    store = grid_store(tmp_path / "runs")
+    loaded = Results.load(store.folder)
+    monkeypatch.setattr("throughtime.reports.page.report.MOST_RUNS", len(loaded.runs))
+    assert "download data-file>csv" in write_report(loaded, tmp_path / "few").read_text()
+    assert list((tmp_path / "few" / "figures").glob("*.png"))
+    monkeypatch.setattr("throughtime.reports.page.report.MOST_RUNS", len(loaded.runs) - 1)
+    monkeypatch.setattr("throughtime.reports.page.report.MOST_LINES", 2)
+    page = write_report(loaded, tmp_path / "many").read_text()
+    assert not (tmp_path / "many" / "figures").exists()
+    for suite in loaded.suites():
+        assert f"throughtime figure {suite} --results {store.folder}" in page
+    assert "data-file>" not in page and "download>csv" in page
+    lines = {path.stem: len(path.read_text().splitlines()) for path in (tmp_path / "many" / "tables").glob("*.md")}
+    shown = {name for name in lines if f'id="table-{name}"' in page}
+    assert shown and shown < set(lines), "long tables are beside the page alone"

@@ -52,7 +52,7 @@ def test_every_form_of_a_table_marks_the_cell(form, tuned):
 
 
 def test_the_page_marks_the_cell(tuned):
-    rows = table_data(tuned.frame, [("quick", "laptop")])["rows"]
+    rows = table_data(tuned, [("quick", "laptop")])["rows"]
     assert [EDGE in row["values"]["metric"][3] for row in rows] == [True, False, False]
 
 
