@@ -13,22 +13,25 @@ from throughtime.checks.own import harness, reference
 from throughtime.checks.own.identities import BY_RULE
 from throughtime.checks.run import FACTS, HARNESS, components
 
-MUTANTS = read()
+
+@pytest.fixture(scope="module")
+def mutants() -> list[Mutant]:
+    return read()
 
 
-def test_there_are_at_least_150_different_faults():
-    assert len({(m.file, m.old, m.new) for m in MUTANTS}) == len(MUTANTS) >= 150
+def test_there_are_at_least_150_different_faults(mutants):
+    assert len({(m.file, m.old, m.new) for m in mutants}) == len(mutants) >= 150
 
 
-def test_each_fault_applies_and_is_another_program():
-    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in {m.file for m in MUTANTS}}
+def test_each_fault_applies_and_is_another_program(mutants):
+    sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in {m.file for m in mutants}}
     sound = {name: ast.dump(ast.parse(source)) for name, source in sources.items()}
-    assert [m for m in MUTANTS if ast.dump(ast.parse(m.applied(sources[m.file]))) == sound[m.file]] == []
+    assert [m for m in mutants if ast.dump(ast.parse(m.applied(sources[m.file]))) == sound[m.file]] == []
 
 
-def test_what_must_notice_a_fault_exists():
+def test_what_must_notice_a_fault_exists(mutants):
     missing = []
-    for is_check, names, only in {(c, tuple(n), k) for m in MUTANTS for c, n, k in map(words_of, m.noticed_by)}:
+    for is_check, names, only in {(c, tuple(n), k) for m in mutants for c, n, k in map(words_of, m.noticed_by)}:
         if is_check:
             facts = {name: [fact for c in components([name]) for fact in facts_of(c)] for name in names}
             missing += [(name, only) for name in names if not any(only in fact for fact in facts[name])]
@@ -42,11 +45,11 @@ def facts_of(component) -> list[str]:
     return [fact.name for fact in FACTS[component.kind](component) + reference.facts(component)]
 
 
-def test_each_identity_and_each_fact_of_the_harness_must_find_a_fault():
+def test_each_identity_and_each_fact_of_the_harness_must_find_a_fault(mutants):
     """A mutant must name the fact alone: by `-k` and a part of its name that no other fact of the component has."""
     named = {
         (name, only)
-        for m in MUTANTS
+        for m in mutants
         for is_check, names, only in map(words_of, m.noticed_by)
         if is_check
         for name in names

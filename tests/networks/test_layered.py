@@ -178,8 +178,8 @@ def test_every_neuron_in_convolutional_and_dense_layers(name):
     net = layered((1, 4, 4), layers, neuron=NEURONS[name].factory)
     with without_compiled_loops():
         window = net.unroll(8 * image(5, 4, 16), net.initial_state(4))
+        gradients = torch.autograd.grad(window.spikes[0].sum() + window.outputs.sum(), net.layers[0].from_input.weight)
     assert [z.shape for z in window.spikes] == [(5, 4, 3, 2, 2), (5, 4, 4)]
-    gradients = torch.autograd.grad(window.spikes[0].sum() + window.outputs.sum(), net.layers[0].from_input.weight)
     assert window.outputs.isfinite().all() and gradients[0].isfinite().all()
 
 
