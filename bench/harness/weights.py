@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -14,8 +14,10 @@ from throughtime.harness.build import build
 from throughtime.harness.tensor_file import DamagedError, packed, unpacked
 from throughtime.networks.base import Network
 from throughtime.records.files import WEIGHTS
-from throughtime.records.results import Results
 from throughtime.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from throughtime.records.results import Results
 
 Which = Literal["final", "best_validation"]
 """Which weights: those after the last epoch, or after the epoch that was best on the validation split."""
@@ -50,6 +52,8 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
         >>> tt.evaluate(network, tt.build_dataset("digits", steps=8), "test").metrics.keys()
         dict_keys(['accuracy'])
     """
+    from throughtime.records.results import Results  # imports pandas, which no pass needs
+
     results = results if isinstance(results, Results) else Results.load(results)
     path = results.run_folder(run) / WEIGHTS
     if not path.exists():

@@ -198,36 +198,33 @@ class StepLoops:
     def forward(self) -> CompiledLoop:
         """The loop of step t of a window, with arguments (t, I, Z, fields, values, before, constants); `values` are the
         outputs of the gates, which it reads, and the `kept_values`, which it writes."""
-        return self._step("forward", for_gradient=True)
+        return self._step(for_gradient=True)
 
     @cached_property
     def single(self) -> CompiledLoop:
         """The loop of step t that stores the whole state and leaves the currents as they are, with the arguments of
         `forward`; `values` are the outputs of the gates alone."""
-        return self._step("single", for_gradient=False)
+        return self._step(for_gradient=False)
 
-    def _step(self, name: str, for_gradient: bool) -> CompiledLoop:
+    def _step(self, for_gradient: bool) -> CompiledLoop:
+        """Return `forward` or `single`; where both have the same statements they are one loop, compiled once."""
         ahead, body = self._forward(for_gradient)
-        return loop_from(
-            name,
-            "t, I, Z, fields, values, before, constants",
-            (*HEAD, *self._constants()[0], *ahead, *body.over_samples()),
-            (),
-        )
+        lines = (*HEAD, *self._constants()[0], *ahead, *body.over_samples())
+        return loop_from("step", "t, I, Z, fields, values, before, constants", lines, ())
 
     @cached_property
     def run(self) -> CompiledLoop:
         """The loop of steps from t on, with arguments (t, I, Z, fields, values, before, constants, rows), for neurons
         without gates; it stores what `forward` stores. Each step adds the row of `rows` of each neuron that spiked to
         its currents; the loop ends when spikes are no longer sparse, and returns the next step."""
-        return self._run("run", for_gradient=True)
+        return self._run(for_gradient=True)
 
     @cached_property
     def run_single(self) -> CompiledLoop:
         """The same loop, which stores what `single` stores."""
-        return self._run("run_single", for_gradient=False)
+        return self._run(for_gradient=False)
 
-    def _run(self, name: str, for_gradient: bool) -> CompiledLoop:
+    def _run(self, for_gradient: bool) -> CompiledLoop:
         ahead, body = self._forward(for_gradient)
         lines = [*HEAD, *self._constants()[0], *body.before]
         z = f"before[{list(self.equations.after).index('z')}] if t == 0 else Z[t - 1]"
@@ -239,7 +236,7 @@ class StepLoops:
         lines += indented([*inner, *indented([*body.inner, f"sent += {sent} > zero"])], 2)
         lines += [f"{TAB}t += 1", "return t"]
         functions = (add_rows_of_sample, nonzero, room_for_spiking)
-        return loop_from(name, "t, I, Z, fields, values, before, constants, rows", tuple(lines), functions)
+        return loop_from("run", "t, I, Z, fields, values, before, constants, rows", tuple(lines), functions)
 
     # --- backward
 
