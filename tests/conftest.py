@@ -10,6 +10,7 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two, one that waits sleeps: the cores are busy
+gc.set_threshold(20_000, 20, 20)  # collections of garbage are a tenth of the time of imports and compilations
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes of tests need not compile the sources again, 0.7 s each
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
@@ -17,11 +18,6 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     folder = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}-{worker}"
     folder.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-
-
-def pytest_collection_finish(session):
-    """Collections of garbage are rarer: they are a tenth of the time in which a loop is compiled."""
-    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="module")
