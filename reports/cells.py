@@ -80,9 +80,9 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def natural(label: Any) -> list[tuple[int, int, str]]:
-    """Return a sort key that puts K=5 before K=10."""
+    """Return a sort key that puts K=5 before K=10; those of different labels differ, as α=0.1 and α=0.01."""
     parts = re.findall(r"\d+|\D+", str(label))
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+    return [*((0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts), (-1, 0, str(label))]
 
 
 def rule_rank(label: str) -> tuple[float, list[tuple[int, int, str]]]:
@@ -297,8 +297,9 @@ def _notes(runs: list[_Run], counted: list[_Run], measure: str) -> list[str]:
         measure: its name.
     """
     notes = [one_line(remark) for remark in dict.fromkeys(run.remark for run in runs) if not is_missing(remark)]
+    failed = [run for run in runs if run.status != "ok"]
     for status in FAILED:
-        reasons = dict.fromkeys(run.reason for run in runs if run.status == status)
+        reasons = dict.fromkeys(run.reason for run in failed if run.status == status)
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in reasons]
     missing = [run.missing for run in runs if run.status == "ok" and math.isnan(run.value)]
     # By protocol, measuring passes run once per cell: the other replicates lack no value.

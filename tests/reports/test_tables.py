@@ -29,7 +29,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import Store
 from throughtime.reports.best import row_marks
-from throughtime.reports.cells import summarise
+from throughtime.reports.cells import natural, summarise
 from throughtime.reports.formats import csv, markdown, text, write_table
 from throughtime.reports.latex import latex
 from throughtime.reports.quantities import shown_in_unit, significant
@@ -344,6 +344,13 @@ def test_differences_from_the_best_are_corrected_for_their_number(rivals, alike)
     values = {"best": best, "near": near, "other": [0.87, 0.89, 0.91, 0.93, 0.9399]}
     rules = {rule: values[rule] for rule in [*values][: rivals + 1]}
     assert ("near" in row_marks(summary_of(**rules).to_dict("records")).best) == alike
+
+
+def test_labels_have_one_order():
+    """The numbers of 0.1 and 0.01 are 0 and 1 both; K=5 is before K=10, and a label before its continuation."""
+    labels = ["α=0.01", "α=0.1", "K=5", "K=5 b", "K=10", "k=10"]
+    for given in (labels, labels[::-1]):
+        assert sorted(given, key=natural) == [*labels[2:], *labels[:2]]
 
 
 def test_few_equal_values_decide_nothing(store):
