@@ -238,9 +238,15 @@ def _pass_down(block: LayerBlock, δI: Tensor, selection: Steps, signals: dict[s
 
 
 def accumulate(parameter: Tensor, gradient: Tensor) -> None:
-    """Add to the gradient of a parameter, if it is trained."""
+    """Add to the gradient of a parameter, if it is trained.
+
+    The gradient has the parameter's layout: PyTorch's fused optimisers misread another one (2.13, CPU).
+    """
     if parameter.requires_grad:
-        parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad.add_(gradient)
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+        else:
+            parameter.grad.add_(gradient)
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from throughtime.algorithms.base import LearningRule, LossAt, check_update_every, output_error
+from throughtime.algorithms.eligibility.blocks import accumulate
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.numerics.trees import Tree, mapped, tensors
@@ -87,7 +88,7 @@ class InfluenceRule(LearningRule):
             δ = δ / self.steps if every else δ
         for name, gradient in self.carry(x[0], after, δ).items():
             if (p := self.θ.get(name)) is not None:
-                p.grad = gradient.clone() if p.grad is None else p.grad.add_(gradient)
+                accumulate(p, gradient)
         self.state = after
         if last or (self.update_every and (t + 1) % self.update_every == 0):
             self.update()
