@@ -104,12 +104,13 @@ def _has_lengths(results: Results, suite: str, scale: str) -> bool:
 
 def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Return the runs on generated tasks with the columns `T`, `batches`, their greatest number, and `computation`: the
-    rule with its options."""
+    rule with its options but those of null, which records from before an option was added lack."""
     runs = runs_of(results, suite, scale)
     runs = runs[runs["dataset_name"].map(_is_generated).astype(bool)].reset_index(drop=True)
     specs = [results.record(run).spec for run in runs["id"]]
     lengths = [sequence_length(spec.dataset) for spec in specs]
-    rules = [json.dumps([spec.rule.name, spec.rule.options], sort_keys=True) for spec in specs]
+    options = ({name: value for name, value in spec.rule.options.items() if value is not None} for spec in specs)
+    rules = [json.dumps([spec.rule.name, chosen], sort_keys=True) for spec, chosen in zip(specs, options, strict=True)]
     return runs.assign(T=lengths, batches=[_batches(spec) for spec in specs], computation=rules)
 
 

@@ -119,7 +119,7 @@ def test_eight_rules_have_a_line(store):
 
 def test_a_variant_on_other_neurons_has_the_costs_of_its_rule(store):
     spec = spec_at("bptt", 50)
-    for label, options in (("low", {}), ("ends", {"loss_at": "end"})):
+    for label, options in (("low", {"added_since": None}), ("ends", {"loss_at": "end"})):
         rule = ComponentSpec(name="bptt", options=spec.rule.options | options, label=label)
         variant = spec.model_copy(update={"rule": rule})
         put(store, variant, measures=results("accuracy", 0.9, 0.5), metric="accuracy")
