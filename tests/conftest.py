@@ -1,5 +1,6 @@
 """Tests run on one thread: two on a busy machine can be a hundred times slower. Reports' tests share stores."""
 
+import atexit
 import gc
 import os
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two, one that waits sleeps: the cores are busy
+atexit.register(gc.unfreeze)  # libraries print what the interpreter then does not collect
 gc.set_threshold(20_000, 20, 20)  # collections of garbage are a tenth of the time of imports and compilations
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes of tests need not compile the sources again, 0.7 s each

@@ -265,7 +265,7 @@ def frame_of(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 
     A column of pandas' own string type is a block by itself: with a hundred of them, taking rows is 30 times slower.
     """
-    texts = {name: values for name, values in columns.items() if str in set(map(type, values))}
+    texts = {name: values for name, values in columns.items() if not values or str in set(map(type, values))}
     objects = {name: pd.Series(values, dtype=object).fillna(np.nan) for name, values in texts.items()}
     return pd.DataFrame({**columns, **objects})
 
