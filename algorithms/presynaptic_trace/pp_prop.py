@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from pydantic import PositiveInt
@@ -12,6 +13,7 @@ from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.blocks import diagonal_remark
 from throughtime.algorithms.eligibility.layer_block import LayerBlock
+from throughtime.algorithms.eligibility.traces import derivative_at
 from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -118,11 +120,11 @@ class PPProp(PresynapticTrace):
 
 
 def by_step(factor: Derivative, steps: int, like: Tensor) -> Sequence[Tensor]:
-    """Return a derivative at each step, from that of all steps one after the other in the batch dimension."""
+    """Return a derivative at each step, as tensors; see `derivative_at`."""
     f = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
     if f.dim() == 3:
         f = f[:, 0]  # one current per neuron
-    return [f] * steps if f.dim() < 2 or len(f) == 1 else f.unflatten(0, (steps, -1)).unbind(0)
+    return [cast(Tensor, derivative_at(f, t, steps)) for t in range(steps)]  # of a tensor, a tensor
 
 
 def plus(total: Tensor | None, factor: Tensor, ε: Tensor) -> Tensor:
