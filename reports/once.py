@@ -1,4 +1,4 @@
-"""What several parts of a report need is computed once for the same results."""
+"""A decorator of functions of results, for values that several parts of a report need."""
 
 from __future__ import annotations
 

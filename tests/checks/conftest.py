@@ -1,3 +1,3 @@
-"""What the first optimiser imports is there before the first test, so that collections of garbage skip its objects."""
+"""Imports of the first optimiser precede the first test, so that collections of garbage skip their objects."""
 
 import torch._dynamo  # noqa: F401

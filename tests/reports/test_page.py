@@ -397,7 +397,7 @@ def test_each_record_is_read_once_for_the_whole_report(written, reads):
 
 
 def test_a_report_of_many_runs_draws_no_figures_and_names_the_command_that_does(tmp_path, monkeypatch):
-    """Of more runs than `MOST_RUNS`, no figures, and a page without long tables and without files for download."""
+    """Beyond `MOST_RUNS` runs a report has no figures, and its page neither long tables nor files for download."""
     store = grid_store(tmp_path / "runs")
     loaded = Results.load(store.folder)
     monkeypatch.setattr("throughtime.reports.page.report.MOST_RUNS", len(loaded.runs))
