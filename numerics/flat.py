@@ -76,7 +76,8 @@ class Flat:
     @torch.no_grad()
     def gradients(self) -> list[Tensor]:
         """Return one tensor for each of `weights`, with the `.grad` of its parameters. Gradients that are not adjacent
-        are copied into one block first; a parameter without a gradient gets one of 0."""
+        are copied into one block first, one in another layout than its parameter's is copied into that layout, and a
+        parameter without a gradient gets one of 0."""
         views = []
         for run in self._runs:
             members = [self.parameters[n] for n in run]
@@ -84,6 +85,9 @@ class Flat:
             for p in members:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
+                elif p.grad.stride() != p.stride():
+                    # Fused optimisers read a gradient in the order of its memory, whatever its strides.
+                    p.grad = torch.empty_like(p).copy_(p.grad)
                 gradients.append(p.grad)
             flat = gradients[0] if len(run) == 1 else _laid_out_before(gradients)
             if flat is None:

@@ -161,6 +161,20 @@ def test_an_update_is_that_of_torch_parameter_by_parameter(optimiser, make):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("make", [net, flat_net])
+@pytest.mark.parametrize("optimiser", ["adam", "adamax", "sgd"])
+def test_an_update_reads_a_transposed_gradient_by_its_indices(make, optimiser):
+    steps = []
+    for transposed in (False, True):
+        made = make()
+        for p in made.parameters():
+            gradient = torch.arange(1.0, 1 + p.numel()).reshape(p.shape)
+            p.grad = gradient.t().contiguous().t() if transposed else gradient
+        Updater([*made.parameters()], Training(optimiser=optimiser, learning_rate=0.1), Clock())()
+        steps.append([p.detach().clone() for p in made.parameters()])
+    assert made[0].weight.shape == (3, 4) and all(map(torch.equal, *steps))
+
+
 def test_clip_shortens_what_is_longer_and_nothing_else():
     gradients = [torch.tensor([3.0]), torch.tensor([[4.0]])]
     clip(gradients, 10.0)
