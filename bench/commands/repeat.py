@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 import tempfile
 from collections import Counter
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SECONDS = 1800.0
 """Default time limit of a repeated training."""
+ROUNDING = 1e-10
+"""Largest relative difference of a loss in float64 that rounding explains."""
 
 
 class RecordedRun(NamedTuple):
@@ -117,7 +121,8 @@ class Repeater:
         """Repeat a run with today's code, and compare the row of its curve.
 
         Where another processor or other libraries made the record and the numbers differ, the code that made it is run
-        here, too, and today's numbers are compared with these.
+        here, too, and today's numbers are compared with these. If they still differ, training may have amplified
+        another order of rounding: the losses of both codes in float64 decide.
         """
         from throughtime.records.provenance import git_state, processor, versions
         from throughtime.records.repetitions import Repetition
@@ -134,6 +139,8 @@ class Repeater:
             outcome = _compared(*largest_difference(before, now))
             if outcome["verdict"] == "other" and _is_elsewhere(record):
                 outcome = self._compared_with_own_code(run, rows, now, outcome)
+            if outcome["verdict"] == "other" and not self._own_code.is_of_today(record):
+                outcome = self._compared_in_float64(run, outcome)
         except NotHereError as error:
             outcome = {"verdict": "not run here", "reason": error.what}
         except UsageError as error:
@@ -167,6 +174,22 @@ class Repeater:
             reason = f"recorded on {run.record.machine.get('processor')}; {error.what}"
             return {**outcome, "verdict": "not decided", "reason": reason}
         return {**_compared(*largest_difference(row, now)), "against": "own code"}
+
+    def _compared_in_float64(self, run: RecordedRun, outcome: dict[str, Any]) -> dict[str, Any]:
+        from throughtime.comparing.own_code import losses_in_float64
+
+        codes = []
+        try:
+            for environment in (self._own_code.environment(run.record), dict(os.environ)):
+                with tempfile.TemporaryDirectory(dir=self._place) as place:
+                    codes.append(losses_in_float64(run.line, environment, Path(place), self._seconds, self._plugins))
+        except UsageError as error:
+            return {**outcome, "reason": error.what}
+        own, now = codes
+        is_equal = len(own) == len(now) and all(
+            math.isclose(a, b, rel_tol=ROUNDING) for a, b in zip(own, now, strict=True)
+        )
+        return {**outcome, "verdict": "same", "against": "float64"} if is_equal else outcome
 
 
 def _compared(difference: float, column: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,18 @@ class OwnCode:
         self._place = place
         self._installed: dict[str, dict[str, str]] = {}
 
+    @staticmethod
+    def is_of_today(record: Record) -> bool:
+        """Return whether the code of a record is that of now."""
+        return not any(changed_parts({kind: getattr(record.spec, kind).name for kind in KINDS}, record.code))
+
     def environment(self, record: Record) -> dict[str, str]:
         """Return the environment of a process with the code of a record: that of now, or its commit, installed.
 
         Raises:
             UsageError: its code was never committed, or cannot be installed.
         """
-        if not any(changed_parts({kind: getattr(record.spec, kind).name for kind in KINDS}, record.code)):
+        if self.is_of_today(record):
             return dict(os.environ)
         commit = record.code.get("commit")
         if record.code.get("changed") or not commit:
@@ -53,6 +59,43 @@ class OwnCode:
         if commit not in self._installed:
             self._installed[commit] = installed(commit, Path(tempfile.mkdtemp(dir=self._place)))
         return self._installed[commit]
+
+
+def losses_in_float64(
+    line: str, environment: dict[str, str], place: Path, seconds: float, plugins: Sequence[Path] = ()
+) -> list[float]:
+    """Return `first_losses` of the run on a line of a baseline, by the code of an environment.
+
+    Args:
+        line: the line of the record.
+        environment: that of the code.
+        place: an empty folder.
+        seconds: time limit.
+        plugins: files of components that the run needs.
+
+    Raises:
+        UsageError: this code cannot compute them, or not within the limit.
+    """
+    recorded = place / RECORD
+    recorded.write_text(unsealed(line), encoding="utf-8")
+    paths = [str(path.resolve()) for path in (recorded, *plugins)]
+    program = files("throughtime.running").joinpath("first_losses.py").read_text(encoding="utf-8")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *paths],
+            env=environment,
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"its losses in float64 took more than {seconds:g} s") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise UsageError(f"the code that made it gives no losses in float64: {last}")
+    losses: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return losses
 
 
 def rerun_command(text: str, place: Path, plugins: Sequence[Path]) -> list[str]:

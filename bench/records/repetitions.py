@@ -33,6 +33,7 @@ Verdict = Literal["other", "not decided", "not run here", "same"]
 OUTCOMES = {
     "record": "the recorded numbers",
     "own code": "the numbers that the code of the record gives on the same processor",
+    "float64": "other roundings alone: in float64 the losses of 20 updates are those of the code of the record",
     "other": "other numbers",
     "not decided": "not decided",
     "not run here": "not run here",
@@ -54,9 +55,9 @@ class Repetition(pydantic.BaseModel):
     """Epoch of the compared row: the first with 20 updates, or the last one of a shorter curve."""
     updates: int
     verdict: Verdict
-    against: Literal["record", "own code"] = "record"
+    against: Literal["record", "own code", "float64"] = "record"
     """The numbers that were compared: the recorded ones or, where another processor made these, those that the code of
-    the record gives on this processor."""
+    the record gives on this processor; `float64`: where these differ, losses of both codes, which agree to 1e-10."""
     difference: float | None = None
     """Largest relative difference of a column after rounding to 6 digits; None: no two numbers were compared."""
     column: str = ""
@@ -166,7 +167,7 @@ def repeated_cells(stale: Sequence[pd.DataFrame], repetitions: Mapping[str, Repe
     counts = Counter(map(_outcome, repeated))
     commits = ", ".join(dict.fromkeys(run.commit for runs in repeated for run in runs))
     outcomes = counted(counts)
-    listed = "" if counts.keys() <= {"record", "own code"} else f"; `{LIST}` names these"
+    listed = "" if counts.keys() <= {"record", "own code", "float64"} else f"; `{LIST}` names these"
     which = f"{len(repeated)} of their {len(cells)} cells"
     return f"the code of {commits} repeated a run of {which} to its first evaluation: {outcomes}{listed}"
 
@@ -179,4 +180,4 @@ def counted(counts: Mapping[str, int]) -> str:
 def _outcome(runs: Iterable[Repetition]) -> str:
     """Return the outcome of a cell: a difference in one of its runs counts."""
     outcomes = {run.outcome for run in runs}
-    return next(outcome for outcome in ("other", "not decided", "own code", "record") if outcome in outcomes)
+    return next(outcome for outcome in ("other", "not decided", "float64", "own code", "record") if outcome in outcomes)

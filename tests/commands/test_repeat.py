@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
 
 from throughtime.commands.main import main
 from throughtime.comparing.baselines import write_baseline
+from throughtime.comparing.own_code import OwnCode
 from throughtime.records import repetitions
 from throughtime.records.baselines import curve_lines, curve_rows, read_baseline
 from throughtime.records.repetitions import read_repetitions
@@ -16,6 +18,7 @@ from throughtime.registry import isolated
 from throughtime.running.signals import AskedToStop
 
 RULE = """
+import os
 import torch
 from throughtime import algorithm
 from throughtime.algorithms.bptt import BPTT
@@ -26,7 +29,9 @@ class Planted(BPTT):
         super().start(network, task, steps)
         with torch.no_grad():
             for parameter in network.parameters():
-                parameter.mul_({factor})
+                parameter.mul_({factor} * float(os.environ.get("PLANTED_FACTOR", 1)))
+                shift = float(os.environ.get("PLANTED_SHIFT", 0))
+                parameter.add_(shift).sub_(shift)
 """
 SUITE = """suite: tried
 summary: Two runs, whose second epoch is the first with 20 updates.
@@ -138,6 +143,24 @@ def test_numbers_of_another_processor_and_of_lost_code_decide_nothing(made, tmp_
     (line,) = read_repetitions(folder).values()
     assert line.verdict == "not decided" and line.difference > 0.009
     assert line.reason == "recorded on another; other code than today's made it, which was not committed"
+
+
+def test_other_numbers_by_rounding_alone_are_equal_in_float64(made, tmp_path, capsys, monkeypatch):
+    """The code of the record has weights (w + 100) − 100 in one run: it loses 5 of 8 digits in float32, 2 of 16 in
+    float64; and 1.000001 w in the other run."""
+    planted = [{"PLANTED_SHIFT": "100"}, {"PLANTED_FACTOR": "1.000001"}]
+    folder = altered(made, tmp_path, factor=1.01)
+    monkeypatch.setattr(OwnCode, "is_of_today", lambda *_: False)
+    monkeypatch.setattr(OwnCode, "environment", lambda _, run: {**os.environ, **planted[run.spec.replicate]})
+    assert repeat(made, folder, "--every-run") == 1
+    rounding, equation = sorted(read_repetitions(folder).values(), key=lambda line: line.label)
+    assert (rounding.verdict, rounding.against) == ("same", "float64")
+    assert (equation.verdict, equation.against) == ("other", "record")
+    assert rounding.column and rounding.difference > 0.009
+    assert capsys.readouterr().out.endswith(
+        "2 runs repeated: 1 other roundings alone: in float64 the losses of 20 updates are those of the code of the "
+        "record, 1 other numbers\n"
+    )
 
 
 def test_a_run_of_another_device_is_not_run_here(made, tmp_path, capsys):
