@@ -79,7 +79,10 @@ def repeat(
     paths = [path for path in paths if scale in (None, files.scale_of(path))]
     if not listed:
         try:
-            with tempfile.TemporaryDirectory(prefix="throughtime-") as place, signals_raised():
+            with (
+                tempfile.TemporaryDirectory(prefix="throughtime-", ignore_cleanup_errors=True) as place,
+                signals_raised(),
+            ):
                 repeater = Repeater(Path(place), timeout or SECONDS, plugin)
                 for path in paths:
                     runs = _runs(path)
