@@ -55,6 +55,15 @@ def declared(folder: Path, decorator: str) -> tuple[Display, ...]:
 
 
 @functools.cache
+def declared_modules(folder: Path, decorator: str) -> dict[str, str]:
+    """Return the module of each component below a folder, such as `fptt.fptt`, by its name; see `declared`."""
+    return {
+        ast.literal_eval(call.args[0]): ".".join(path.relative_to(folder).with_suffix("").parts)
+        for path, _, call in _marked(folder, decorator)
+    }
+
+
+@functools.cache
 def declared_defaults(folder: Path, decorator: str) -> dict[str, dict[str, Any]]:
     """Return the literal defaults of the options of each component, by its name; see `declared`."""
     return {ast.literal_eval(call.args[0]): _defaults(node) for _, node, call in _marked(folder, decorator)}

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import ValidationError
 
 SUGGESTED = 60
@@ -124,3 +126,14 @@ class DivergedError(Exception):
 
 class StoppedError(Exception):
     """Training stopped on request; the message gives the position and whether a checkpoint was written."""
+
+
+def raised_at(error: BaseException, *paths: str | Path) -> str | None:
+    """Return `file:line` of the deepest frame of a traceback in one of these files; None if there is none."""
+    place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else None
+    files, trace = {str(path) for path in paths}, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in files:
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

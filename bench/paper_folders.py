@@ -22,8 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from throughtime.errors import UsageError, first_line, suggestion
-from throughtime.registry import raised_at
+from throughtime.errors import UsageError, first_line, raised_at, suggestion
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable

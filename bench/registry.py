@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from throughtime.display import Display, declared
-from throughtime.errors import UsageError, first_line, suggestion
+from throughtime.display import Display, declared, declared_modules
+from throughtime.errors import UsageError, first_line, raised_at, suggestion
 from throughtime.python_files import import_file, module_name
 from throughtime.renamed import replacement
 
@@ -194,6 +194,15 @@ class Registry:
             displays = []
         return {display.name: display for display in (*displays, *(c.display for c in self._components.values()))}
 
+    def module_of(self, name: str) -> str:
+        """Return the name of the module of the component `name`, without importing that of the package; UsageError if
+        there is no such component."""
+        if not self._loaded and not self._has_entry_points:
+            for folder in self.folders:
+                if module := declared_modules(folder, self.decorator).get(name):
+                    return f"throughtime.{self.folder}.{module}"
+        return self[name].factory.__module__
+
     @cached_property
     def folders(self) -> list[Path]:
         """The folders of the package of this kind."""
@@ -337,14 +346,3 @@ def _origin(factory: Callable[..., Any]) -> str:
     if package.startswith(PLUGIN_PREFIX):
         return str(inspect.getsourcefile(factory))
     return package
-
-
-def raised_at(error: BaseException, *paths: str | Path) -> str | None:
-    """Return `file:line` of the deepest frame of a traceback in one of these files; None if there is none."""
-    place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else None
-    files, trace = {str(path) for path in paths}, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename in files:
-            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place

@@ -41,22 +41,20 @@ def source_digest(module: str, beside: Iterable[str] = (), followed: Iterable[st
     Raises:
         UsageError: a module has no source file, so that a change of its code could not be detected.
     """
-    waiting = [module, *beside]
-    for name in waiting:
-        if _source_file(name) is None:
+    waiting: list[tuple[str, Path]] = []
+    for name in (module, *beside):
+        if (path := _source_file(name)) is None:
             raise UsageError(
                 f"{name} has no source file", hint="move it into a file of its own, and pass that file as a plugin"
             )
+        waiting.append((name, path))
     packages = tuple(followed)
     trees: dict[str, str] = {}
     while waiting:
-        name = waiting.pop()
-        path = None if name in trees else _source_file(name)
-        if path is None:
-            continue
-        source = _read(path, name)
-        trees[name] = source.tree
-        waiting += (m for m in source.imports if _is_inside(m, packages))
+        name, path = waiting.pop()
+        if name not in trees:
+            trees[name] = _read(path, name).tree
+            waiting += _imported(path, name, packages)
     own = trees.pop(module)
     text = "\n".join([own, *(f"{name} {tree}" for name, tree in sorted(trees.items()))])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -102,6 +100,13 @@ def _read(path: Path, module: str) -> Source:
     tree = ast.parse(path.read_bytes(), str(path))
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     return Source(_text(tree), frozenset(_imports(tree, package)))
+
+
+@functools.cache
+def _imported(path: Path, module: str, packages: tuple[str, ...]) -> list[tuple[str, Path]]:
+    """Return the modules of packages that a file imports, and their files; the search takes longer than parsing."""
+    names = (name for name in _read(path, module).imports if _is_inside(name, packages))
+    return [(name, file) for name in names if (file := _source_file(name)) is not None]
 
 
 def _text(node: Any) -> str:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.alignment_points import COSINE, alignment_points
-from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title, summarise
+from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title
 from throughtime.reports.once import once
 from throughtime.reports.quantities import quantity
+from throughtime.reports.summaries import summarise
 
 PANEL = ["dataset", "network", "neuron"]
 FAMILIES = ("kf_rtrl", "rflo")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,10 +14,11 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.alignment_points import COSINE, MEANING, MEASURES, PARAMETERS, alignment_points, epochs_of
 from throughtime.reports.alignment_ranks import alignment_ranks, warning
-from throughtime.reports.cells import KEYS, neuron_label, one_line, rule_title, slug, summarise
+from throughtime.reports.cells import KEYS, neuron_label, one_line, rule_title, slug
 from throughtime.reports.figures import cells_left_out, count_range
 from throughtime.reports.plain_values import Row, row_groups, rows_of
 from throughtime.reports.quantities import replicate_interval
+from throughtime.reports.summaries import suite_summary
 from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.tables import entry
 
@@ -43,7 +45,10 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     places = {"first": fine[fine["epoch"] == first], "last": fine[fine["epoch"] == last]}
     if (first == last).all():
         del places["first"]
-    rows = list(_rows(runs, fine, places))
+    recorded = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
+    names = itertools.product(MEASURES, recorded)
+    measured = {name: suite_summary(results, suite, scale, ".".join(name)) for name in names}
+    rows = list(_rows(measured, places))
     long = pd.DataFrame(rows)
     notes, lines = Footnotes(), dict[tuple[str, ...], list[Entry]]()
     for row in rows:
@@ -68,24 +73,21 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, [*lines.values()], letters, long, labels=4)
 
 
-def _rows(runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
+def _rows(measured: Mapping[tuple[str, str], list[Row]], places: dict[str, pd.DataFrame]) -> Iterator[Row]:
     """Yield the row of the long form of each cell, group, measure and epoch, in the order of the table.
 
     Rows are plain values: a table has thousands, and a single operation of pandas takes longer than all else of a row.
+
+    Args:
+        measured: the summaries of the suite by measure and group of parameters.
+        places: the points of the first and of the last epoch.
     """
-    names = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
-    by = {
-        (measure, group, *(row[key] for key in KEYS)): row
-        for measure in MEASURES
-        for group in names
-        for row in rows_of(summarise(runs, f"{measure}.{group}"))
-    }
+    by = {(*name, *(row[key] for key in KEYS)): row for name, rows in measured.items() for row in rows}
     points = {place: dict(row_groups(rows_of(rows), [*KEYS, "group"])) for place, rows in places.items()}
     for key in points["last"]:
-        for measure in MEASURES if key[-1] in names else ():
+        for measure in MEASURES if (COSINE, key[-1]) in measured else ():
             for place in places:
-                index = (measure, key[-1], *key[:-1])
-                row = by[index]
+                row = by[(measure, key[-1], *key[:-1])]
                 yield row | _epoch_row(place, points[place][key], measure, row)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.results import Results
 from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
-from throughtime.reports.cells import groups, runs_of, slug, summarise
+from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.figures import NO_CURVE, NO_STEPS, learning_curves, memory_against_steps
 from throughtime.reports.growth_figure import growth_figures
@@ -21,6 +21,7 @@ from throughtime.reports.option_figure import option_figures
 from throughtime.reports.papers.paper import draw_paper, paper_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.rule_marks import result_against_alignment
+from throughtime.reports.summaries import summarise
 from throughtime.reports.tradeoff import NO_COST, tradeoff
 from throughtime.reports.tuning_figure import tuning_figure
 

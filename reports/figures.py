@@ -10,11 +10,12 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
-from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, rule_title, runs_of, summarise
+from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, rule_title, runs_of
 from throughtime.reports.drawing import Alternatives, Drawn, finish, grid, scale_axis, scaled, star, styled
 from throughtime.reports.growth import PROCESS, WAYS, series
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantity, replicate_interval
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.summaries import summarise
 from throughtime.reports.tuning import star_sentence, starred
 
 if TYPE_CHECKING:

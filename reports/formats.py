@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
+from csv import writer as csv_writer
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pandas as pd
 from throughtime.markdown import escaped
 from throughtime.markdown import table as markdown_table
 from throughtime.reports.latex import latex
+from throughtime.reports.plain_values import is_missing
 from throughtime.reports.table import Entry, Table
 from throughtime.whole_files import write_whole
 
@@ -54,15 +57,22 @@ def long_csv(data: pd.DataFrame) -> str:
 
 
 def csv_of(data: pd.DataFrame) -> str:
-    """Format data as CSV with the same line ends on all systems. A text that a spreadsheet would compute as a formula
-    begins with an apostrophe."""
-    texts = data.select_dtypes(exclude=["number", "bool"])
-    quoted = {name: [_quoted(value) for value in texts[name]] for name in texts}
-    return data.assign(**quoted).rename(columns=_quoted).to_csv(index=False, lineterminator="\n")
+    """Format data as CSV with the same line ends on all systems, a missing value as nothing. A text that a spreadsheet
+    would compute as a formula begins with an apostrophe.
+
+    `DataFrame.to_csv` takes five times as long for a table of some rows.
+    """
+    file = io.StringIO()
+    writer = csv_writer(file, lineterminator="\n")
+    writer.writerow(map(_quoted, data))
+    writer.writerows(zip(*(map(_quoted, data[name].tolist()) for name in data), strict=True))
+    return file.getvalue()
 
 
 def _quoted(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) and not _is_number(value) else value
+    if isinstance(value, str):
+        return f"'{value}" if FORMULA.match(value) and not _is_number(value) else value
+    return "" if is_missing(value) else value
 
 
 def _is_number(text: str) -> bool:

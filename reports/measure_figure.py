@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import TASK, groups, neuron_label, one_line, rule_title, runs_of, summarise
+from throughtime.reports.cells import TASK, groups, neuron_label, one_line, rule_title, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.look import look
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.summaries import summarise
 from throughtime.reports.tuning import tuning_sentence
 
 if TYPE_CHECKING:

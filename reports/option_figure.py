@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise
+from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, neuron_markers, scale_axis, scaled, star, styled
 from throughtime.reports.figures import count_range, heading
 from throughtime.reports.quantities import quantity
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.summaries import summarise
 from throughtime.reports.tuning import star_sentence
 
 if TYPE_CHECKING:

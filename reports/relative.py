@@ -10,8 +10,9 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.over_tasks import over_tasks
 from throughtime.reports.best import REFERENCE
-from throughtime.reports.cells import KEYS, TASK, groups, rule_rank, runs_of, summarise
+from throughtime.reports.cells import KEYS, TASK, groups, rule_rank, runs_of
 from throughtime.reports.rule_matrix import rule_matrix
+from throughtime.reports.summaries import summarise
 
 CELL_COLUMNS = ["suite", "scale", *TASK, "rule", "measure", "unit", "n", "mean", "difference", "verdict"]
 CELL_COLUMNS += ["bytes", "bytes_over_bptt", "time_over_bptt"]

@@ -12,11 +12,12 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.alignment_points import PARAMETERS
 from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
-from throughtime.reports.cells import final_protocol, groups, neuron_label, rule_family, rule_title, runs_of
+from throughtime.reports.cells import groups, neuron_label, rule_family, rule_title, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.summaries import final_protocol
 from throughtime.reports.tuning import star_sentence
 
 if TYPE_CHECKING:

@@ -11,20 +11,11 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.against import RuleComparison
 from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import REFERENCE, SHARES, compare_rules, share
-from throughtime.reports.cells import (
-    TASK,
-    groups,
-    neuron_label,
-    one_line,
-    rule_rank,
-    rule_title,
-    runs_of,
-    slug,
-    summarise,
-)
+from throughtime.reports.cells import KEYS, TASK, groups, neuron_label, one_line, rule_rank, rule_title, slug
 from throughtime.reports.once import once
-from throughtime.reports.plain_values import row_groups, rows_of
+from throughtime.reports.plain_values import row_groups
 from throughtime.reports.quantities import quantity
+from throughtime.reports.summaries import suite_summary
 from throughtime.reports.table import Entry, Table
 
 COSTS = ("peak_live_bytes_streamed", "wall_time")
@@ -53,19 +44,25 @@ def rule_matrix(results: Results, suite: str, scale: str) -> pd.DataFrame:
         without a result). `difference` is that to BPTT, in the unit of the record or of shares, with its interval, and
         `p` after Holm's correction. Exact peak with the input streamed, and wall time: NaN where not measured.
     """
-    runs = runs_of(results, suite, scale)
-    data = summarise(runs)
-    for cost in COSTS:
-        data[cost] = summarise(runs, cost)["mean"] if f"unit.{cost}" in runs else math.nan
+    costs = {cost: _means(results, suite, scale, cost) for cost in COSTS}
     rows: list[dict[Any, Any]] = []
-    for _, records in row_groups(rows_of(data[data["better"] != ""]), TASK):
+    measured = [row for row in suite_summary(results, suite, scale) if row["better"]]
+    for _, records in row_groups(measured, TASK):
         comparison = compare_rules(records)
         for row in records:
-            rule = row["rule"]
+            rule, cell = row["rule"], tuple(row[key] for key in KEYS)
             more = {"solved": comparison.solved.get(rule, math.nan), "best": rule == comparison.best}
             more["against_best"] = comparison.with_best[rule].word if rule in comparison.with_best else ""
+            more |= {cost: means.get(cell, math.nan) for cost, means in costs.items()}
             rows.append({**row, **more, **_difference(comparison.with_bptt.get(rule))})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _means(results: Results, suite: str, scale: str, cost: str) -> dict[tuple[str, ...], float]:
+    """Return the mean of a cost of each cell; none if no run has it."""
+    if f"unit.{cost}" not in results.frame:
+        return {}
+    return {tuple(row[key] for key in KEYS): row["mean"] for row in suite_summary(results, suite, scale, cost)}
 
 
 def _difference(comparison: RuleComparison | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.against import RulePair, compared
 from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import pair_of
-from throughtime.reports.cells import groups, summarise
+from throughtime.reports.cells import groups
+from throughtime.reports.summaries import summarise
 
 TASK = ["suite", "scale", "dataset", "network", "neuron"]
 COLUMNS = [

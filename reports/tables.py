@@ -14,23 +14,20 @@ from throughtime.reports import best
 from throughtime.reports.cells import (
     FAILED,
     KEYS,
-    NO_VALUE,
     anchor,
-    further_metrics,
-    groups,
     natural,
     neuron_label,
     one_line,
     rule_rank,
     rule_title,
     slug,
-    summary_of,
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
-from throughtime.reports.plain_values import row_groups, rows_of
+from throughtime.reports.plain_values import Row, row_groups
 from throughtime.reports.planned import PlannedLabels, exclusion, planned_cells
 from throughtime.reports.quantities import quantity
+from throughtime.reports.summaries import NO_VALUE, further_metrics, summary_frame, summary_of, summary_rows
 from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.terminal_table import terminal_text
 from throughtime.reports.tuning import tuning_sentence
@@ -72,16 +69,16 @@ def render(results: Results, measure: str = "metric", form: str = "text", width:
     Raises:
         UsageError: there is no such measure.
     """
-    planned, summary = planned_cells(results.frame), summary_of(results, measure)
     if form == "csv":
-        return long_csv(summary)
+        return long_csv(summary_of(results, measure))
     if form == "json":
-        return summary.to_json(orient="records", force_ascii=False, indent=2)
+        return summary_of(results, measure).to_json(orient="records", force_ascii=False, indent=2)
+    planned, summary = planned_cells(results.frame), summary_rows(results, measure)
     on_terminal = text if width is None else partial(terminal_text, width=width)
     write, title = {"text": on_terminal, "markdown": markdown, "latex": latex}[form], quantity(measure).title
     return "\n".join(
         write(wide(f"{slug(suite)}-{scale}-{measure}", f"{title}: {suite}, {scale}", rows, planned)).rstrip() + "\n"
-        for (suite, scale), rows in groups(summary, ["suite", "scale"])
+        for (suite, scale), rows in row_groups(summary, ["suite", "scale"])
     ).rstrip()
 
 
@@ -90,29 +87,24 @@ def tables(results: Results) -> list[Table]:
     activity."""
     runs = results.frame
     cost, activity = (
-        pd.concat([summary_of(results, name) for name in _there(runs, names)], ignore_index=True)
-        for names in (COST, ACTIVITY)
+        [row for name in _there(runs, names) for row in summary_rows(results, name)] for names in (COST, ACTIVITY)
     )
     kinds = (
-        ("metric", "Accuracy and error", summary_of(results, "metric")),
-        ("best-validation", "At the epoch best on validation", summary_of(results, "metric_best_validation")),
-        ("further", "Further metrics", further_metrics(runs)),
+        ("metric", "Accuracy and error", summary_rows(results, "metric")),
+        ("best-validation", "At the epoch best on validation", summary_rows(results, "metric_best_validation")),
+        ("further", "Further metrics", further_metrics(results)),
         ("cost", "Time and memory", cost),
         ("activity", "Activity", activity),
     )
-    planned = planned_cells(runs)
-    parts = {(suite, name): part for name, _, summary in kinds for suite, part in groups(summary, ["suite", "scale"])}
+    planned, by = planned_cells(runs), ["suite", "scale"]
+    parts = {(suite, name): part for name, _, rows in kinds for suite, part in row_groups(rows, by)}
     return [
         wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name], planned)
-        for (suite, scale), _ in groups(cost, ["suite", "scale"])
+        for (suite, scale), _ in row_groups(cost, by)
         for name, title, _ in kinds
         # The table of the final epoch already gives the reason of missing values; few tasks have further metrics.
-        if name not in ("best-validation", "further") or _has_values(parts.get(((suite, scale), name)))
+        if name not in ("best-validation", "further") or any(row["n"] for row in parts.get(((suite, scale), name), ()))
     ]
-
-
-def _has_values(summary: pd.DataFrame | None) -> bool:
-    return summary is not None and bool(summary["n"].any())
 
 
 def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
@@ -127,10 +119,9 @@ def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
     return columns
 
 
-def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -> Table:
-    """Lay out the summary of one suite: rows are dataset x neuron (x measure), columns are rules."""
-    everything, absent = summary, []
-    rows = rows_of(summary)
+def wide(name: str, title: str, summary: list[Row], planned: PlannedLabels) -> Table:
+    """Lay out the rows of the summaries of one suite: rows are dataset x neuron (x measure), columns are rules."""
+    rows, absent = summary, []
     for (measure,), cells in row_groups(rows, ["measure"]):
         # If `ok` runs lack the measure, the suite does not measure it: a sentence says more than a row of dashes.
         if not any(cell["n"] for cell in cells) and any(map(_ended_ok, cells)):
@@ -138,7 +129,6 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
             reasons = "; ".join(part.removeprefix(NO_VALUE) for part in dict.fromkeys(parts))
             unmeasured = quantity(measure, cells[0]["unit"]).title
             absent.append(f"Not measured here: {unmeasured} ({reasons}).")
-            summary = summary[summary["measure"] != measure]
             rows = [row for row in rows if row["measure"] != measure]
     notes, rules = Footnotes(), sorted({row["rule"] for row in rows}, key=rule_rank)
     lines, undecided, bimodal = [], [], False
@@ -162,7 +152,8 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
         lines.append(line)
     head = ["dataset", "neuron", "measure", *(one_line(rule_title(rule)) for rule in rules)]
     letters = [(letter, note) for note, letter in notes.items()]
-    caption = [_count(everything), *tuning_sentence(everything), *absent, *(_protocol(summary) if rows else [])]
+    everything = summary_frame(summary)
+    caption = [_count(summary), *tuning_sentence(everything), *absent, *(_protocol(rows) if rows else [])]
     if any(entry.best for line in lines for entry in line):
         caption.append(best.MEANING)
     if bimodal:
@@ -200,25 +191,24 @@ def entry(row: Mapping[Any, Any], notes: Footnotes, solved: str = "") -> Entry:
     return Entry(", ".join(parts) or "—", notes.mark(row["note"]), anchor(row[key] for key in KEYS), number, remark)
 
 
-def _count(summary: pd.DataFrame) -> str:
+def _count(summary: Iterable[Row]) -> str:
     """Return a sentence such as `Suite quick, scale laptop: 30 runs, 27 ok, 2 diverged, 1 skipped.`"""
-    cells = summary.drop_duplicates(KEYS)
-    counts = {status: int(cells[f"n_{status}"].sum()) for status in FAILED}
-    runs = int(cells["runs"].sum())
+    cells = [cell_rows[0] for _, cell_rows in row_groups(summary, KEYS)]
+    counts = {status: sum(cell[f"n_{status}"] for cell in cells) for status in FAILED}
+    runs = sum(cell["runs"] for cell in cells)
     counted = [f"{runs - sum(counts.values())} ok", *[f"{n} {status}" for status, n in counts.items() if n]]
-    first = cells.iloc[0]
+    first = cells[0]
     return f"Suite {first['suite']}, scale {first['scale']}: {runs} run{'s' * (runs > 1)}, {', '.join(counted)}."
 
 
-def _protocol(summary: pd.DataFrame) -> list[str]:
+def _protocol(rows: list[Row]) -> list[str]:
     """Return sentences on the protocol of each measure and on the interval."""
     titles: dict[str, list[str]] = {}
-    for (measure, unit, protocol), _ in groups(summary, ["measure", "unit", "protocol"]):
+    for measure, unit, protocol in dict.fromkeys((row["measure"], row["unit"], row["protocol"]) for row in rows):
         titles.setdefault(protocol, []).append(quantity(measure, unit).title)
     sentences = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
     sentences = [sentence[0].upper() + sentence[1:] for sentence in sentences]
-    seeds = summary.loc[[not m.startswith(MEASURED_ONCE) for m in summary["measure"]], "n"]
-    if seeds.any():
-        n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
+    if seeds := [row["n"] for row in rows if row["n"] and not row["measure"].startswith(MEASURED_ONCE)]:
+        n = "–".join(map(str, dict.fromkeys((min(seeds), max(seeds)))))
         sentences += [f"Mean of n = {n} replicates.", REPLICATES]
     return [*sentences, FAILURES]

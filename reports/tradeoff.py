@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import KEYS, groups, neuron_label, one_line, rule_title, runs_of, summarise
+from throughtime.reports.cells import KEYS, groups, neuron_label, one_line, rule_title, runs_of
 from throughtime.reports.drawing import (
     Alternatives,
     Drawn,
@@ -25,6 +25,7 @@ from throughtime.reports.drawing import (
 from throughtime.reports.figures import cells_left_out, count_range, heading, used_styles
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.summaries import summarise
 from throughtime.reports.tuning import star_sentence, starred
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, neuron_label, runs_of, summarise
+from throughtime.reports.cells import groups, neuron_label, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import used_styles
 from throughtime.reports.quantities import quantity
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.summaries import summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -40,24 +40,26 @@ class Cell:
 
     def metrics(self) -> list[str]:
         """Return the names of all measures that have a value in some run."""
-        measures = (record.measures for record in self.records.values())
-        return list(
-            dict.fromkeys(name for named in measures for name, measure in named.items() if measure.value is not None)
-        )
+        return list(self._values)
 
     def values(self, metric: str) -> dict[int, float]:
         """Return the values of a measure by replicate.
 
         Runs that did not end `ok` have none, except for measures with a pass of their own.
         """
-        once = metric.startswith(MEASURED_ONCE)
-        return {
-            replicate: measure.value
-            for replicate, record in self.records.items()
-            if (record.status == "ok" or once)
-            and (measure := record.measures.get(metric)) is not None
-            and measure.value is not None
-        }
+        return self._values.get(metric, {})
+
+    @functools.cached_property
+    def _values(self) -> dict[str, dict[int, float]]:
+        """The values of each measure that has one in some run."""
+        values: dict[str, dict[int, float]] = {}
+        for replicate, record in self.records.items():
+            for name, measure in record.measures.items():
+                if measure.value is not None:
+                    counting = values.setdefault(name, {})
+                    if record.status == "ok" or name.startswith(MEASURED_ONCE):
+                        counting[replicate] = measure.value
+        return values
 
     def samples(self, metric: str) -> list[float]:
         """Return the raw repeats of a measure, of the first replicate that has any."""
@@ -155,7 +157,8 @@ def matched(base: Sequence[Cell], new: Sequence[Cell]) -> Matching:
 
 def bptt_of(cell: Cell, cells: Iterable[Cell]) -> Cell | None:
     """Return the cell of BPTT with the same neuron, network, dataset and suite, the reference of a cell's costs."""
-    among = [other for other in cells if other.spec.rule.name == "bptt" and _around(other.spec) == _around(cell.spec)]
+    around = _around(cell.spec)
+    among = [other for other in cells if other.spec.rule.name == "bptt" and _around(other.spec) == around]
     return min(among, key=lambda other: other.spec.rule.label != "bptt", default=None)
 
 

@@ -115,9 +115,11 @@ class MetricGate(Strict):
 
     def matches(self, metric: str, spec: RunSpec) -> bool:
         """Return whether this gate is for a metric of a cell."""
+        if not fnmatchcase(metric, self.metric):
+            return False
         labels = dict(zip(("rule", "neuron", "network", "dataset"), spec.cell, strict=True))
         wanted = ((getattr(self.when, kind), label) for kind, label in labels.items())
-        return fnmatchcase(metric, self.metric) and all(among is None or label in among for among, label in wanted)
+        return all(among is None or label in among for among, label in wanted)
 
     def improves(self, change: float) -> bool:
         """Return whether a change, new minus base, is an improvement."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scipy.stats import binomtest
-
 from throughtime.comparing.cells import Cell, Pair
 from throughtime.comparing.gates import MetricGate
 from throughtime.comparing.rows import Row, by_gate, mean
@@ -47,6 +45,8 @@ def over_cells(pairs: Sequence[Pair], gate: MetricGate) -> Iterator[Row | Undeci
         fields |= {"n_base": len(among), "n_new": len(among), "unit": among[0].new.unit(metric)}
         row = Row(suite=suite, scale=scale, metric=metric, verdict="same", **fields)
         if moved := [change for change in changes if change]:
+            from scipy.stats import binomtest  # half a second
+
             p = float(binomtest(sum(change > 0 for change in moved), len(moved)).pvalue)
             yield Undecided(row, gate, tuple(base), tuple(new), p, smallest=2.0 ** (1 - len(moved)))
         else:

@@ -133,7 +133,7 @@ def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metri
         >>> tt.table(folder)[["rule", "measure", "n"]].values.tolist()
         [['bptt', 'accuracy', 1]]
     """
-    from throughtime.reports.cells import summarise
+    from throughtime.reports.summaries import summarise
 
     return summarise(_loaded(results).frame, measure)
 

@@ -51,7 +51,7 @@ def changed_parts(names: Mapping[str, str], code: Mapping[str, Any]) -> Iterator
         yield "harness"
     for kind, name in names.items():
         try:
-            digest = module_digest(KINDS[kind][name].factory.__module__)
+            digest = module_digest(KINDS[kind].module_of(name))
         except UsageError:
             yield f"{name} (not registered, or without a source file: is --plugin missing?)"
             continue

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pydantic
 
-from throughtime.errors import UsageError, first_line
+from throughtime.errors import UsageError, first_line, raised_at
 from throughtime.records.code_digest import code_of, components_of
 from throughtime.records.files import WEIGHTS
 from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
-from throughtime.registry import KINDS, Component, raised_at
+from throughtime.registry import KINDS, Component
 from throughtime.running.least_memory import least_bytes, planned_network
 from throughtime.running.weight_files import WeightFiles
 from throughtime.spec import PASSES, ComponentSpec, Pass, Rerun, RunSpec

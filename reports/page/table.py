@@ -19,10 +19,10 @@ from throughtime.reports.cells import (
     one_line,
     rule_title,
     runs_of,
-    summary_of,
 )
-from throughtime.reports.plain_values import is_missing, row_groups, rows_of
+from throughtime.reports.plain_values import Row, is_missing, row_groups
 from throughtime.reports.quantities import quantity
+from throughtime.reports.summaries import summary_rows
 
 MEMORY = ("peak_live_bytes_streamed", "peak_live_bytes", "peak_process_bytes")
 """Measures of memory: the first that was measured has a visible column."""
@@ -49,7 +49,8 @@ def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any
     """
     runs = runs_of(results)
     names = ["metric", *FURTHER, "wall_time", *MEMORY, "firing_rate", *_others(runs)]
-    summaries = {name: summary for name in dict.fromkeys(names) if (summary := summary_of(results, name))["n"].any()}
+    of_names = {name: summary_rows(results, name) for name in dict.fromkeys(names)}
+    summaries = {name: summary for name, summary in of_names.items() if any(row["n"] for row in summary)}
     memory = next((name for name in MEMORY if name in summaries), "")
     first = [memory if name == "memory" else name for name in FIRST if name != "suite" or len(suites) > 1]
     columns = [{"id": name, "title": title, "text": True} for name, title in LABELS.items()]
@@ -59,7 +60,7 @@ def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any
     values = {name: _values(summary) for name, summary in summaries.items()}
     rows = []
     shared = runs[[*KEYS, "status", "superseded"]]
-    for (key, cell_runs), metric in zip(groups(shared, KEYS), rows_of(summary_of(results, "metric")), strict=True):
+    for (key, cell_runs), metric in zip(groups(shared, KEYS), summary_rows(results, "metric"), strict=True):
         suite, scale, dataset, network, neuron, rule = key
         kind = quantity(metric["measure"], metric["unit"])
         measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""
@@ -87,9 +88,9 @@ def _others(runs: pd.DataFrame) -> list[str]:
     return sorted((n for n in recorded if "." not in n and n not in tasks and n != "chance"), key=natural)
 
 
-def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
-    first = summary[summary["n"] > 0].iloc[0]
-    directions = set(summary["better"])
+def _column(name: str, summary: list[Row]) -> dict[str, Any]:
+    first = next(row for row in summary if row["n"])
+    directions = {row["better"] for row in summary}
     kind = quantity(name if name.startswith("metric") else first["measure"], first["unit"])
     titles = {"metric": "result", "metric_best_validation": "result, epoch best on validation"}
     titles |= {"peak_live_bytes_streamed": "exact memory (MiB) ↓", "wall_time": "time (ms a sequence) ↓"}
@@ -99,17 +100,16 @@ def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
     return {"id": name, "title": title, "text": False}
 
 
-def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
+def _values(summary: list[Row]) -> dict[tuple[str, ...], list[Any]]:
     """Return `[text, number, best, note]` by the key of the cell."""
     best: set[tuple[str, ...]] = set()
     solved: dict[tuple[str, ...], str] = {}
-    cells = rows_of(summary)
-    for key, row_cells in row_groups(cells, ROW):
+    for key, row_cells in row_groups(summary, ROW):
         marks = row_marks(row_cells)
         best |= {(*key, rule) for rule in marks.best}
         solved |= {(*key, rule): f"{share} solved" for rule, share in marks.solved.items()}
     texts: dict[tuple[str, ...], list[Any]] = {}
-    for row in cells:
+    for row in summary:
         key = tuple(row[name] for name in KEYS)
         kind, n = quantity(row["measure"], row["unit"]), int(row["n"])
         if not n:

@@ -15,8 +15,8 @@ from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.baselines import baseline_path, curves_path, read_baseline, unpack
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.cells import summarise
 from throughtime.reports.figures import learning_curves
+from throughtime.reports.summaries import summarise
 
 LATER = '"keep_weights":false,'
 """A field of the spec that lines of an older version lack."""

@@ -29,11 +29,12 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import Store
 from throughtime.reports.best import row_marks
-from throughtime.reports.cells import natural, summarise
+from throughtime.reports.cells import natural
 from throughtime.reports.formats import csv, markdown, text, write_table
 from throughtime.reports.latex import latex
 from throughtime.reports.quantities import shown_in_unit, significant
 from throughtime.reports.rule_matrix import mean_ranks, result_text, rule_matrix, rule_table
+from throughtime.reports.summaries import summarise
 from throughtime.reports.tables import render, tables
 
 
