@@ -187,12 +187,15 @@ class Registry:
 
     def displays(self) -> dict[str, Display]:
         """Return the displays of all components by name, without importing those of the package."""
-        if not self._loaded and not self._has_entry_points:
-            displays = [d for folder in self.folders for d in declared(folder, self.decorator)]
-        else:
+        in_source = not self._loaded and not self._has_entry_points
+        if not in_source:
             self._load()
-            displays = []
-        return {display.name: display for display in (*displays, *(c.display for c in self._components.values()))}
+        displays = {name: component.display for name, component in self._components.items()}
+        return self._declared | displays if in_source else displays
+
+    @cached_property
+    def _declared(self) -> dict[str, Display]:
+        return {display.name: display for folder in self.folders for display in declared(folder, self.decorator)}
 
     def module_of(self, name: str) -> str:
         """Return the name of the module of the component `name`, without importing that of the package; UsageError if

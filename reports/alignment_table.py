@@ -46,8 +46,8 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     if (first == last).all():
         del places["first"]
     recorded = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
-    names = itertools.product(MEASURES, recorded)
-    measured = {name: suite_summary(results, suite, scale, ".".join(name)) for name in names}
+    pairs = itertools.product(MEASURES, recorded)
+    measured = {name: suite_summary(results, suite, scale, ".".join(name)) for name in pairs}
     rows = list(_rows(measured, places))
     long = pd.DataFrame(rows)
     notes, lines = Footnotes(), dict[tuple[str, ...], list[Entry]]()
@@ -87,7 +87,8 @@ def _rows(measured: Mapping[tuple[str, str], list[Row]], places: dict[str, pd.Da
     for key in points["last"]:
         for measure in MEASURES if (COSINE, key[-1]) in measured else ():
             for place in places:
-                row = by[(measure, key[-1], *key[:-1])]
+                index = (measure, key[-1], *key[:-1])
+                row = by[index]
                 yield row | _epoch_row(place, points[place][key], measure, row)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from throughtime.display import Display
 from throughtime.records.record import Status
-from throughtime.records.results import KEYS, Results
+from throughtime.records.results import KEYS, Results, rows_with
 from throughtime.registry import ALGORITHMS, NEURONS, Registry
 from throughtime.reports.once import once
 from throughtime.spec import SCALES
@@ -26,7 +26,11 @@ TASK = ["dataset", "network", "neuron"]
 @once
 def runs_of(results: Results, suite: str | None = None, scale: str | None = None) -> pd.DataFrame:
     """Return the runs of a suite and a scale, or all runs, in reading order; see `ordered`."""
-    return ordered(results.select(suite, scale).frame)
+    if suite is None and scale is None:
+        return ordered(results.frame)
+    runs, wanted = runs_of(results), {"suite": suite, "scale": scale}
+    named = {column: value for column, value in wanted.items() if value is not None}
+    return runs[rows_with(runs, **named)].reset_index(drop=True)
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -93,8 +97,13 @@ def _display(label: str, registry: Registry) -> Display:
     """Return the display of the component with the longest name that is a prefix of the label, as `tbptt` of
     `tbptt K=10`. Punctuation and case do not matter; without such a component, return a display of the label."""
     displays = registry.displays()
-    named = [name for name in displays if _plain(label).startswith(_plain(name))]
-    return displays[max(named, key=len)] if named else Display(label)
+    name = _longest_prefix(label, tuple(displays))
+    return Display(label) if name is None else displays[name]
+
+
+@functools.cache
+def _longest_prefix(label: str, names: tuple[str, ...]) -> str | None:
+    return max((name for name in names if _plain(label).startswith(_plain(name))), key=len, default=None)
 
 
 @functools.cache
@@ -118,12 +127,8 @@ def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd
     return list(grouped)
 
 
-def left_out(cell: pd.DataFrame) -> str:
-    """Return a sentence on the superseded runs of a cell, which do not count; empty if there are none."""
-    return older(int(cell["superseded"].iloc[0]))
-
-
 def older(n: int) -> str:
+    """Return a sentence on the n superseded runs of a cell, which do not count; empty if there are none."""
     return f"{n} older run{'s' * (n > 1)} left out: repeated since, or of other code, settings or versions" * (n > 0)
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 from throughtime.markdown import escaped
 from throughtime.markdown import table as markdown_table
 from throughtime.reports.latex import latex
-from throughtime.reports.plain_values import is_missing
 from throughtime.reports.table import Entry, Table
 from throughtime.whole_files import write_whole
 
@@ -65,14 +64,17 @@ def csv_of(data: pd.DataFrame) -> str:
     file = io.StringIO()
     writer = csv_writer(file, lineterminator="\n")
     writer.writerow(map(_quoted, data))
-    writer.writerows(zip(*(map(_quoted, data[name].tolist()) for name in data), strict=True))
+    whole = [column.dtype.kind in "iub" for _, column in data.items()]  # neither text nor NaN
+    values = [column.tolist() for _, column in data.items()]
+    columns = (column if plain else map(_quoted, column) for column, plain in zip(values, whole, strict=True))
+    writer.writerows(zip(*columns, strict=True))
     return file.getvalue()
 
 
 def _quoted(value: Any) -> Any:
     if isinstance(value, str):
         return f"'{value}" if FORMULA.match(value) and not _is_number(value) else value
-    return "" if is_missing(value) else value
+    return "" if value is None or value != value else value  # None or NaN
 
 
 def _is_number(text: str) -> bool:

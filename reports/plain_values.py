@@ -50,7 +50,7 @@ class Columns(dict[str, list[Any]]):
 
     def known(self, places: Iterable[int], name: str) -> list[Any]:
         """Return the values of a column at some places, without missing ones."""
-        return [value for value in self.at(places, name) if not is_missing(value)]
+        return [value for value in self.at(places, name) if value is not None and value == value]  # neither NaN
 
 
 def is_missing(value: Any) -> bool:

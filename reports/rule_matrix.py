@@ -13,7 +13,7 @@ from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import REFERENCE, SHARES, compare_rules, share
 from throughtime.reports.cells import KEYS, TASK, groups, neuron_label, one_line, rule_rank, rule_title, slug
 from throughtime.reports.once import once
-from throughtime.reports.plain_values import row_groups
+from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.summaries import suite_summary
 from throughtime.reports.table import Entry, Table
@@ -101,7 +101,7 @@ def rule_table(results: Results, suite: str, scale: str) -> Table | None:
         return None
     ranks, tasks = mean_ranks(matrix), groups(matrix, TASK)
     rules = sorted(set(matrix["rule"]), key=rule_rank)
-    columns = [{row["rule"]: row for row in cells.to_dict("records")} for _, cells in tasks]
+    columns = [{row["rule"]: row for row in rows} for _, rows in row_groups(rows_of(matrix), TASK)]
     lines = []
     for rule in rules:
         first = rule in ranks and bool(ranks[rule] == ranks.min())

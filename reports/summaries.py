@@ -53,7 +53,8 @@ class _Cell(NamedTuple):
     places: list[int]
     """Their places in the columns."""
     runs: list[_Run]
-    statuses: Counter[str]
+    counts: dict[str, int]
+    """Number of runs by status, as `n_<status>`."""
     notes: list[str]
     """Remarks and failures, which are in the note of each measure."""
 
@@ -142,7 +143,7 @@ def _cell(key: tuple[str, ...], places: list[int], runs: list[_Run]) -> _Cell:
     for status in FAILED if len(runs) > statuses["ok"] else ():
         reasons = dict.fromkeys(run.reason for run in runs if run.status == status)
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in reasons]
-    return _Cell(key, places, runs, statuses, notes)
+    return _Cell(key, places, runs, {f"n_{status}": statuses[status] for status in FAILED}, notes)
 
 
 def _summary(columns: Columns, tasks: Iterable[_Task], measure: str) -> list[Row]:
@@ -262,7 +263,7 @@ def _row(cell: _Cell, columns: Columns, shared: Row, protocol: str) -> Row:
         "values": numbers,
         "replicates": tuple(run.replicate for run, _ in counted),
         "runs": len(cell.runs),
-        **{f"n_{status}": cell.statuses[status] for status in FAILED},
+        **cell.counts,
         "trials": cell.runs[0].trials,
         "edge": cell.runs[0].edge,
         "note": "; ".join(_notes(cell, columns, values, [run for run, _ in counted], measure)),
@@ -282,11 +283,11 @@ def _notes(cell: _Cell, columns: Columns, values: list[float], counted: list[_Ru
         measure: its name.
     """
     notes, first, once_a_cell = list(cell.notes), cell.runs[0], measure.startswith(MEASURED_ONCE)
-    missing = [
-        reason
-        for run, value, reason in zip(cell.runs, values, columns.at(cell.places, f"missing.{measure}"), strict=True)
-        if run.status == "ok" and math.isnan(value)
-    ]
+    missing = []
+    if len(counted) < len(cell.runs):
+        reasons = columns.at(cell.places, f"missing.{measure}")
+        runs = zip(cell.runs, values, reasons, strict=True)
+        missing = [reason for run, value, reason in runs if run.status == "ok" and math.isnan(value)]
     # By protocol, measuring passes run once per cell: the other replicates lack no value.
     if missing and not (counted and once_a_cell):
         known = [reason for reason in missing if not is_missing(reason)]

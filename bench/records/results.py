@@ -266,7 +266,8 @@ def frame_of(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     A column of pandas' own string type is a block by itself: with a hundred of them, taking rows is 30 times slower.
     """
     texts = {name: values for name, values in columns.items() if not values or str in set(map(type, values))}
-    objects = {name: pd.Series(values, dtype=object).fillna(np.nan) for name, values in texts.items()}
+    known = {name: [np.nan if value is None else value for value in values] for name, values in texts.items()}
+    objects = {name: pd.Series(values, dtype=object) for name, values in known.items()}
     return pd.DataFrame({**columns, **objects})
 
 

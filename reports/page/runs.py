@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 import os
 import re
 import shlex
@@ -101,18 +102,26 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 
 def _component(kind: str, component: ComponentSpec) -> str:
     """Return a component with its options, without those that have the literal default of the package."""
+    return ", ".join(filter(None, [component.name, _settings(component.options, _defaults(kind, component.name))]))
+
+
+@functools.cache
+def _defaults(kind: str, name: str) -> dict[str, Any]:
+    """Return the literal defaults of the options of a component of the package."""
     registry = KINDS[kind]
-    defaults: dict[str, Any] = {}
-    for folder in registry.folders:
-        defaults |= declared_defaults(folder, registry.decorator).get(component.name, {})
-    return ", ".join(filter(None, [component.name, _settings(component.options, defaults)]))
+    declared = [declared_defaults(folder, registry.decorator).get(name, {}) for folder in registry.folders]
+    return _plain({option: default for defaults in declared for option, default in defaults.items()})
+
+
+def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return defaults as JSON has them: tuples are lists."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
 
 
 def _settings(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """Return the settings that are not null and differ from their defaults."""
-    own = {name: value for name, value in values.items() if value is not None}
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
-    return ", ".join(f"{words(name)} {value}" for name, value in own.items() if plain.get(name, ...) != value)
+    shown = (name for name, value in values.items() if value is not None and defaults.get(name, ...) != value)
+    return ", ".join(f"{words(name)} {values[name]}" for name in shown)
 
 
 def words(name: str) -> str:
@@ -149,11 +158,12 @@ def _shown(measure: Measure) -> str:
 def _curve(rows: list[dict[str, Any]]) -> dict[str, list[float | None]]:
     """Return the columns of a learning curve with five digits; null where a value is missing or not finite."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return {CURVES.get(name, words(name)): [_rounded(row.get(name)) for row in rows] for name in names}
+    return {CURVES.get(name, words(name)): _rounded([row.get(name) for row in rows]) for name in names}
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not abs(value) < float("inf") else float(f"{value:.5g}")
+def _rounded(values: Iterable[float | None]) -> list[float | None]:
+    texts = map("{:.5g}".format, (math.nan if value is None else value for value in values))
+    return [number if math.isfinite(number) else None for number in map(float, texts)]
 
 
 def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -12,15 +13,14 @@ from throughtime.reports.best import row_marks
 from throughtime.reports.cells import (
     KEYS,
     anchor,
-    groups,
-    left_out,
     natural,
     neuron_label,
+    older,
     one_line,
     rule_title,
     runs_of,
 )
-from throughtime.reports.plain_values import Row, is_missing, row_groups
+from throughtime.reports.plain_values import Row, is_missing, row_groups, rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.summaries import summary_rows
 
@@ -59,13 +59,13 @@ def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any
     columns.sort(key=lambda column: first.index(str(column["id"])) if column["shown"] else len(first))
     values = {name: _values(summary) for name, summary in summaries.items()}
     rows = []
-    shared = runs[[*KEYS, "status", "superseded"]]
-    for (key, cell_runs), metric in zip(groups(shared, KEYS), summary_rows(results, "metric"), strict=True):
+    shared = row_groups(rows_of(runs[[*KEYS, "status", "superseded"]].assign(place=range(len(runs)))), KEYS)
+    for (key, cell_runs), metric in zip(shared, summary_rows(results, "metric"), strict=True):
         suite, scale, dataset, network, neuron, rule = key
         kind = quantity(metric["measure"], metric["unit"])
         measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""
-        statuses = cell_runs["status"].value_counts().to_dict()
-        status = ", ".join(f"{n} {status}" for status, n in statuses.items())
+        statuses = Counter(run["status"] for run in cell_runs)
+        status = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
         labels = [suite, scale, dataset, neuron_label(neuron, network), rule_title(rule), measured, status]
         rows.append(
             {
@@ -74,8 +74,8 @@ def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any
                 "labels": dict(zip(LABELS, map(one_line, labels), strict=True)),
                 "failed": set(statuses) != {"ok"},
                 "values": {name: by_rule[key] for name, by_rule in values.items() if key in by_rule},
-                "runs": cell_runs.index.tolist(),
-                "note": f"{older}." if (older := left_out(cell_runs)) else "",
+                "runs": [run["place"] for run in cell_runs],
+                "note": f"{left_out}." if (left_out := older(cell_runs[0]["superseded"])) else "",
             }
         )
     return {"columns": columns, "rows": sorted(rows, key=lambda row: row["suite"])}

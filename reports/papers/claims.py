@@ -271,13 +271,15 @@ def share_of(count: int, n: int) -> str:
 
 def by_replicate(runs: pd.DataFrame, metric: str, diverged: float = inf) -> pd.Series:
     """Return a metric of the runs that finished or diverged, by replicate; `diverged` is the value of the latter."""
-    ended = runs[runs["status"].isin(("ok", "diverged"))].reindex(columns=["status", "replicate", metric])
+    runs = runs.reindex(columns=["status", "replicate", metric])  # a mask of all columns takes ten times as long
+    ended = runs[runs["status"].isin(("ok", "diverged"))]
     values = ended[metric].astype(float).where(ended["status"] == "ok", diverged)
     return values.set_axis(ended["replicate"]).dropna()
 
 
 def by_rule(runs: pd.DataFrame, rules: Iterable[str], metric: str, diverged: float = inf) -> Values:
     """Return a metric of rules, of the replicates that all of them have; `diverged` as in `by_replicate`."""
+    runs = runs.reindex(columns=["rule", "status", "replicate", metric])
     return in_common({rule: by_replicate(runs[runs["rule"] == rule], metric, diverged) for rule in rules})
 
 
@@ -287,6 +289,7 @@ def points_between(
     """Return a fraction of the first rule of each pair less that of the second in points, of the replicates that all
     pairs have; `diverged` as in `by_replicate`."""
     rules = {rule for pair in pairs.values() for rule in pair}
+    runs = runs.reindex(columns=["rule", "status", "replicate", metric])
     fractions = {rule: by_replicate(runs[runs["rule"] == rule], metric, diverged) for rule in rules}
     return in_common({name: 100 * (fractions[rule] - fractions[other]) for name, (rule, other) in pairs.items()})
 
