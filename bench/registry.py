@@ -187,7 +187,7 @@ class Registry:
 
     def displays(self) -> dict[str, Display]:
         """Return the displays of all components by name, without importing those of the package."""
-        in_source = not self._loaded and not self._has_entry_points
+        in_source = not self._loaded and not self._entry_points
         if not in_source:
             self._load()
         displays = {name: component.display for name, component in self._components.items()}
@@ -198,9 +198,8 @@ class Registry:
         return {display.name: display for folder in self.folders for display in declared(folder, self.decorator)}
 
     def module_of(self, name: str) -> str:
-        """Return the name of the module of the component `name`, without importing that of the package; UsageError if
-        there is no such component."""
-        if not self._loaded and not self._has_entry_points:
+        """Return the name of the module of a component, without importing one of the package; UsageError if none."""
+        if not self._loaded and not self._entry_points:
             for folder in self.folders:
                 if module := declared_modules(folder, self.decorator).get(name):
                     return f"throughtime.{self.folder}.{module}"
@@ -213,10 +212,10 @@ class Registry:
         return [Path(folder) for folder in (package and package.submodule_search_locations) or ()]
 
     @cached_property
-    def _has_entry_points(self) -> bool:
-        """Whether installed packages register components; the answer takes 50 ms, because it reads the metadata of all
-        packages, and a report asks for each label."""
-        return bool(entry_points(group=f"throughtime.{self.folder}"))
+    def _entry_points(self) -> tuple[EntryPoint, ...]:
+        """Those of installed packages; the answer takes 50 ms, because it reads the metadata of all packages, and a
+        report asks for each label."""
+        return tuple(entry_points(group=f"throughtime.{self.folder}"))
 
     def _load(self) -> None:
         if self._loaded:
@@ -226,7 +225,7 @@ class Registry:
             package = importlib.import_module(f"throughtime.{self.folder}")
             for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
                 importlib.import_module(module.name)
-            for point in entry_points(group=f"throughtime.{self.folder}"):
+            for point in self._entry_points:
                 _load_entry_point(point)
         except BaseException:
             self._loaded = False  # a registry that is loaded in part must not count as complete

@@ -287,7 +287,7 @@ def test_an_entry_point_registers_its_component(monkeypatch, tmp_path):
     )
     monkeypatch.syspath_prepend(tmp_path)
     point = importlib.metadata.EntryPoint("r", "my_rules_package", "throughtime.algorithms")
-    monkeypatch.setattr(registry_module, "entry_points", lambda group: [point])
+    monkeypatch.setattr(ALGORITHMS, "_entry_points", (point,))
     monkeypatch.setattr(importlib.import_module("throughtime.algorithms"), "__path__", [])
     monkeypatch.setattr(ALGORITHMS, "_loaded", False)
     assert ALGORITHMS.names() == ["r"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGE = 2**28
 """Bytes of weights beyond which a plan builds no network in memory: to draw them takes more than a second."""
+DRAWS = ("normal_", "uniform_")
+"""Ends of the names of functions that draw a tensor, which is their first argument."""
 GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 """The folder of control groups (version 2), and the file with the name of the group of this process."""
 
@@ -46,9 +48,19 @@ def planned_network(build: Callable[[], Network]) -> Network:
         UsageError: its weights exceed the memory of this machine.
     """
     import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Undrawn(TorchFunctionMode):
+        """Leaves weights undrawn on `meta`, where they have no numbers: PyTorch would import dynamo for them, 1.5 s."""
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if getattr(function, "__name__", "").endswith(DRAWS) and (weight := [*args, *kwargs.values()][0]).is_meta:
+                return weight
+            return function(*args, **kwargs)
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Undrawn():
             network = build()
         weights = _bytes(network.parameters())
     except Exception as error:  # a plugin's network may compute with its weights; its faults appear when it is built
