@@ -12,7 +12,7 @@ import importlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import FunctionType
@@ -20,6 +20,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from throughtime.numerics.loop_key import key_of
@@ -28,6 +29,9 @@ IN_MEMORY = (
     "no folder for compiled code is writable: each process compiles its loops again, in memory; "
     "NUMBA_CACHE_DIR names another folder"
 )
+
+WAIT_SECONDS = 60.0
+"""Longest time to wait for another process that compiles the same loop."""
 
 _disabled: ContextVar[bool] = ContextVar("compiled loops disabled", default=False)
 
@@ -81,6 +85,16 @@ class Dispatcher(Protocol):
 
     def typeof_pyval(self, value: Any) -> Any:
         """Return the compiler's type of an argument."""
+        ...
+
+    @property
+    def stats(self) -> Any:
+        """Statistics with `cache_path`, the folder of stored machine code or None."""
+        ...
+
+    @property
+    def py_func(self) -> Callable[..., Any]:
+        """The function that was compiled."""
         ...
 
     def compile(self, signature: tuple[Any, ...]) -> Callable[..., Any]:
@@ -178,9 +192,36 @@ def _entry_point(loop: CompiledLoop, arguments: tuple[Any, ...]) -> Callable[...
     entry_point = loop.entry_points.get(kinds)
     if entry_point is None:
         dispatcher = loop.jitted(threaded)
-        entry_point = dispatcher.compile(tuple(map(dispatcher.typeof_pyval, arguments)))
+        with _alone(dispatcher):
+            entry_point = dispatcher.compile(tuple(map(dispatcher.typeof_pyval, arguments)))
         loop.entry_points[kinds] = entry_point
     return entry_point
+
+
+@contextmanager
+def _alone(dispatcher: Dispatcher) -> Iterator[None]:
+    """Context in which no other process compiles the loop: what another one compiles just now is then read from disk.
+
+    Where files cannot be locked, or after WAIT_SECONDS, each process compiles for itself.
+    """
+    if (path := lock_file(dispatcher)) is None:  # nothing is stored
+        yield
+        return
+    lock = FileLock(path)
+    with suppress(Timeout, OSError, NotImplementedError):
+        lock.acquire(timeout=WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+
+
+def lock_file(dispatcher: Dispatcher) -> Path | None:
+    """Return the file that a process locks while it compiles a loop; None if machine code is not stored."""
+    folder = dispatcher.stats.cache_path
+    return Path(folder) / f"{dispatcher.py_func.__qualname__}.lock" if folder else None
 
 
 def _kind(a: Any) -> object:

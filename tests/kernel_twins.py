@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,29 +22,27 @@ from throughtime.registry import NEURONS
 F64 = torch.float64
 INPUTS, OUTPUTS = 3, 6
 NEURON_NAMES = ("lif", "alif", "asrnn", "ltc", "lstm", "rnn")
+ASRNN = {
+    decay: {"decay": decay, "resistance": 1.5, "tau_adaptation_mean": mean}
+    for decay, mean in (("exponential", 200.0), ("logistic", 1.0))
+}
 LTC_OPTIONS = ("gate_input", "adaptation", "slope", "reset_gradient", "initial")
-OPTIONS: list[tuple[str, dict[str, Any]]] = [
+IN_LOOPS: list[tuple[str, dict[str, Any]]] = [
     *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "ltc") for surrogate in SURROGATES),
     *(
         ("lif", {"surrogate": {"name": surrogate, "slope": 3.0, "height": 0.4}})
         for surrogate in ("multi_gaussian", "triangle", "fast_sigmoid", "arctan", "exponential")
     ),
     ("cuba", {"tau": 2.0, "threshold": 0.3, "delay": 1, "input_gain": "unit", "reset": "zero_with_input"}),
-    *((neuron, {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}) for neuron in ("lif", "alif")),
+    ("lif", {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}),
     ("lif", {"tau": 0.5, "threshold": 1.5}),
     ("alif", {"tau_adaptation": 3.0, "beta": 0.0}),
     ("alif", {"tau_adaptation": 3.0, "beta": 0.4, "threshold": 0.3}),
-    *(
-        ("asrnn", {"decay": decay, "reset_gradient": reset, "resistance": 1.5, "tau_adaptation_mean": mean})
-        for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
-    ),
+    *(("asrnn", {**ASRNN[decay], "reset_gradient": decay == "logistic"}) for decay in ASRNN),
     *(
         ("ltc", dict(zip(LTC_OPTIONS, options, strict=True)))
-        for options in (  # each pair of values of two options at least once
+        for options in (
             ("concatenated", "gated", "trained", True, "random"),
-            ("concatenated", "off", "fixed", True, "zero"),
-            ("concatenated", "unused", "trained", False, "zero"),
-            ("summed", "gated", "fixed", False, "zero"),
             ("summed", "off", "trained", False, "random"),
             ("summed", "unused", "fixed", True, "random"),
         )
@@ -54,7 +51,22 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("lstm", {}),
     ("rnn", {}),
 ]
-"""Neurons, and options that change their equations or constants."""
+"""Neurons, and options that change their equations or constants: each value that does at least once."""
+OPTIONS = [
+    *IN_LOOPS,
+    ("alif", {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}),
+    *(("asrnn", {**ASRNN[decay], "reset_gradient": decay != "logistic"}) for decay in ASRNN),
+    *(
+        ("ltc", dict(zip(LTC_OPTIONS, options, strict=True)))
+        for options in (  # with those above each pair of values of two options at least once
+            ("concatenated", "off", "fixed", True, "zero"),
+            ("concatenated", "unused", "trained", False, "zero"),
+            ("summed", "gated", "fixed", False, "zero"),
+        )
+    ),
+]
+"""Combinations of options, too. Loops are written from the equations that run on tensors, operation by operation; to
+compile those of a combination takes seconds."""
 
 
 def network(neuron: str = "lif", neuron_options: dict[str, Any] | None = None, **options: Any) -> Recurrent:

@@ -29,7 +29,7 @@ def gradients(rule: str, connected: bool) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("rule", ["eprop", "diagonal_rtrl"])
-def test_traces_are_exact_without_recurrent_weights_alone(rule):
+def test_traces_are_exact_without_recurrent_weights_alone(rule, tensor_operations):
     result, exact = gradients(rule, connected=False), gradients("bptt", connected=False)
     assert {"layers.0.neuron.nu", "layers.0.neuron.phase", "layers.0.neuron.gain"} <= result.keys()
     for name, g in exact.items():

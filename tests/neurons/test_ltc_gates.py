@@ -61,23 +61,36 @@ def test_two_steps_by_hand(m, a):
         assert [float(part.detach()) for part in state] == pytest.approx([v, b, 0])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"gate_input": "current", "adaptation": "gated_by_state"},
-        {"gate_input": "state", "adaptation": "constant", "slope": "trained"},
-        {"gate_input": "state", "adaptation": "off"},  # no gate reads the current
-        {"gate_input": "none", "adaptation": "off"},  # no gates
-    ],
-    ids=lambda options: " ".join(map(str, options.values())),
-)
-def test_windows_single_steps_and_partials_are_autograd(options):
+OPTIONS = [
+    {"gate_input": "current", "adaptation": "gated_by_state"},
+    {"gate_input": "state", "adaptation": "constant", "slope": "trained"},  # no gate reads the current
+    {"gate_input": "state", "adaptation": "off"},
+    {"gate_input": "none", "adaptation": "off"},  # no gates
+]
+
+
+def varied(options: dict):
     ltc = NEURONS["ltc"]
-    varied = dataclasses.replace(ltc, factory=partial(ltc.factory, **options))
-    assert kernel_of(varied.factory(4)) is not None
-    for fact in (neurons.kernel_is_steps, neurons.one_step_is_step, neurons.partials_are_derivatives):
-        assert fact(varied).value < 1e-12
-    assert neurons.learns(varied).value == 0
+    return dataclasses.replace(ltc, factory=partial(ltc.factory, **options))
+
+
+def words(options: dict) -> str:
+    return " ".join(map(str, options.values()))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=words)
+def test_windows_and_partials_are_autograd(options, tensor_operations):
+    neuron = varied(options)
+    assert kernel_of(neuron.factory(4)) is not None
+    for fact in (neurons.kernel_is_steps, neurons.partials_are_derivatives):
+        assert fact(neuron).value < 1e-12
+    assert neurons.learns(neuron).value == 0
+
+
+@pytest.mark.parametrize("options", OPTIONS[1::2], ids=words)
+def test_windows_and_single_steps_in_loops_are_autograd(options):
+    for fact in (neurons.kernel_is_steps, neurons.one_step_is_step):
+        assert fact(varied(options)).value < 1e-12
 
 
 def test_a_map_has_a_column_for_each_thing_that_it_reads():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.numerics import loops as module
@@ -116,6 +118,22 @@ def test_where_operations_are_to_be_alone_no_loop_runs():
     with module.without_compiled_loops():
         assert not runs_compiled(torch.zeros(4))
     assert runs_compiled(torch.zeros(4))
+
+
+def test_a_loop_that_another_process_compiles_is_waited_for_but_not_for_ever(monkeypatch):
+    """A lock stands for the other process."""
+    x, results = torch.ones(1, dtype=F64), torch.zeros(2, 1, dtype=F64)
+    path = module.lock_file(compiled(four_times.__wrapped__).jitted(False))
+    with FileLock(path):
+        waiting = threading.Thread(target=compiled(four_times.__wrapped__), args=(x, results[0]))
+        waiting.start()
+        waiting.join(0.3)
+        assert results[0] == 0
+        monkeypatch.setattr(module, "WAIT_SECONDS", 0.0)
+        compiled(four_times.__wrapped__)(x, results[1])
+        assert results[1] == 4
+    waiting.join(30)
+    assert results[0] == 4 and not path.exists()
 
 
 def test_where_nothing_can_be_kept_loops_run_all_the_same(monkeypatch):

@@ -80,6 +80,8 @@ def differences(step, fields: tuple[str, ...] | None = None, constant: bool = Fa
 def test_results_and_gradients_are_those_of_the_neuron(name, compiled):
     with contextlib.nullcontext() if compiled else without_compiled_loops():
         assert differences(step_in_graph, name=name) < 1e-12
+        if compiled and name in ("lstm", "glif"):  # the others have a loop for each of these gradients, too
+            return
         assert differences(step_in_graph, name=name, constant=True) < 1e-12
         assert differences(step_in_graph, ("z",), name=name) < 1e-12
         assert differences(step_in_graph, ("v",), name=name) < 1e-12

@@ -1,4 +1,4 @@
-"""Single steps and their gradients equal those of windows of one step under autograd, for every option and layer."""
+"""Single steps and their gradients equal those of plain steps under autograd, for every option and layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.kernel_twins import OPTIONS, before, differing, inputs, network
+from tests.kernel_twins import IN_LOOPS, before, differing, inputs, network, plain_steps
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.presynaptic_trace import SLTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
@@ -54,7 +54,7 @@ def words(value):
 
 
 def steps_of(net, one_step, steps=6, batch=4):
-    """Outputs, and gradients after each step, of a random sum of outputs; by `one_step` or by windows and autograd."""
+    """Outputs, and gradients after each step, of a random sum of outputs; by `one_step` or by plain steps."""
     net = copy.deepcopy(net)
     learnt = {name: p for name, p in net.named_parameters() if p.requires_grad}
     state, result = before(net, batch), {}
@@ -65,7 +65,8 @@ def steps_of(net, one_step, steps=6, batch=4):
         if taken is not None:
             y = taken.step(x)
         else:
-            window = net.unroll(x[None], state)
+            with plain_steps(net):
+                window = net.unroll(x[None], state)
             y, state = window.outputs[0], torch.utils._pytree.tree_map_only(torch.Tensor, torch.detach, window.state)
         δy = torch.randn(y.shape, dtype=y.dtype, generator=generator)
         if taken is not None:
@@ -84,7 +85,7 @@ def assert_same(net, batch=4):
     assert differing(steps_of(net, True, batch=batch), expected) == []
 
 
-@pytest.mark.parametrize(("neuron", "options"), OPTIONS, ids=words)
+@pytest.mark.parametrize(("neuron", "options"), IN_LOOPS, ids=words)
 def test_every_option(neuron, options):
     assert_same(network(neuron, options, readout="membrane"))
     assert_same(network(neuron, options))

@@ -36,9 +36,24 @@ def cluster_of(workers: int):
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """A scheduler in this process, and two worker processes."""
-    with cluster_of(2) as cluster:
+def engine_of_this_machine():
+    """The engine of `local:2`: a scheduler in this process, and two worker processes."""
+    from throughtime.running.engines.dask import DaskEngine
+
+    engine = DaskEngine("local:2", [], NO_LIMITS, print)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def cluster(engine_of_this_machine):
+    """Its cluster, for engines that know the address, and the certificate by Dask's configuration."""
+    import dask
+
+    cluster = engine_of_this_machine._cluster
+    names = {"ca-file": "ca_file", "client.cert": "client_cert", "client.key": "client_key"}
+    texts = {f"distributed.comm.tls.{k}": getattr(cluster.security, f"tls_{name}") for k, name in names.items()}
+    with dask.config.set(texts):
         yield cluster
 
 
@@ -57,30 +72,6 @@ def engine_for(address: str, sweep: Sweep, limits: Limits = NO_LIMITS):
     from throughtime.running.engines.dask import DaskEngine
 
     return DaskEngine(address, [str(sweep.plugin)], limits, sweep.said.append)
-
-
-def test_a_worker_that_is_killed_in_a_pass_has_it_done_elsewhere_with_the_numbers_of_here(
-    cluster, sweep_of, local_runs
-):
-    sweep = sweep_of(GATED_RULE)
-    planned = sweep.planned("results")
-    engine = engine_for(cluster.scheduler_address, sweep)
-    sweep.plugin.unlink()  # only this process has it
-    sweep.gate.touch()
-
-    def kill_a_worker():
-        wait_for(sweep.begun)
-        child = psutil.Process(sweep.begun()[0])
-        child.parent().kill()
-        wait_for(lambda: not alive(child.pid))  # nothing goes on whose result nobody would fetch
-        sweep.gate.unlink()
-
-    killing = meanwhile(kill_a_worker)
-    there = sweep.run(engine, planned=planned)
-    killing.join(1)
-    assert [s.record.status for s in there] == ["ok"]
-    assert counting(local_runs[:1], there) == []
-    assert len(sweep.begun()) == 2, "one training, twice"
 
 
 def test_an_interrupted_sweep_brings_its_checkpoints_home_and_goes_on_from_them(cluster, sweep_of, local_runs):
@@ -268,23 +259,21 @@ def answer(address: str, context: ssl.SSLContext | None) -> bytes:
         return b""
 
 
-def test_workers_of_this_machine_refuse_whoever_lacks_their_certificate(sweep_of):
-    sweep = sweep_of(GATED_RULE)
-    engine = engine_for("local:1", sweep)
-    try:
-        (worker,) = engine._client.nthreads()
-        without = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        without.check_hostname, without.verify_mode = False, ssl.CERT_NONE
-        forged = distributed.Security.temporary().get_connection_args("client")["ssl_context"]
-        own = engine._cluster.security.get_connection_args("client")["ssl_context"]
-        for address in (engine._address, worker):
-            assert address.startswith("tls://127.0.0.1:")
-            assert [answer(address, context) for context in (None, without, forged)] == [b"", b"", b""]
-            assert answer(address, own) != b""
-        (record,) = sweep.run(engine)
-        assert record.record.status == "ok"
-    finally:
-        engine.close()
+def test_workers_of_this_machine_refuse_whoever_lacks_their_certificate(engine_of_this_machine, sweep_of, monkeypatch):
+    engine = engine_of_this_machine
+    monkeypatch.setattr(engine, "close", lambda: None)  # at the end of the sweep: other tests use its workers
+    workers = engine._client.nthreads()
+    assert len(workers) == 2
+    without = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    without.check_hostname, without.verify_mode = False, ssl.CERT_NONE
+    forged = distributed.Security.temporary().get_connection_args("client")["ssl_context"]
+    own = engine._cluster.security.get_connection_args("client")["ssl_context"]
+    for address in (engine._address, *workers):
+        assert address.startswith("tls://127.0.0.1:")
+        assert [answer(address, context) for context in (None, without, forged)] == [b"", b"", b""]
+        assert answer(address, own) != b""
+    (record,) = sweep_of("bptt").run(engine)
+    assert record.record.status == "ok"
 
 
 def test_another_version_on_a_worker_ends_the_sweep_and_loses_nothing(cluster, sweep_of, monkeypatch):
@@ -299,3 +288,28 @@ def test_another_version_on_a_worker_ends_the_sweep_and_loses_nothing(cluster, s
     monkeypatch.undo()
     (record,) = sweep.run(engine_for(cluster.scheduler_address, sweep))
     assert record.record.status == "ok"
+
+
+def test_a_worker_that_is_killed_in_a_pass_has_it_done_elsewhere_with_the_numbers_of_here(
+    cluster, sweep_of, local_runs
+):
+    """The last test, since another process takes the place of the worker, which has to import what passes need."""
+    sweep = sweep_of(GATED_RULE)
+    planned = sweep.planned("results")
+    engine = engine_for(cluster.scheduler_address, sweep)
+    sweep.plugin.unlink()  # only this process has it
+    sweep.gate.touch()
+
+    def kill_a_worker():
+        wait_for(sweep.begun)
+        child = psutil.Process(sweep.begun()[0])
+        child.parent().kill()
+        wait_for(lambda: not alive(child.pid))  # nothing goes on whose result nobody would fetch
+        sweep.gate.unlink()
+
+    killing = meanwhile(kill_a_worker)
+    there = sweep.run(engine, planned=planned)
+    killing.join(1)
+    assert [s.record.status for s in there] == ["ok"]
+    assert counting(local_runs[:1], there) == []
+    assert len(sweep.begun()) == 2, "one training, twice"
