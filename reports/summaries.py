@@ -49,7 +49,8 @@ class _Run(NamedTuple):
 class _Cell(NamedTuple):
     """The runs of a cell."""
 
-    key: tuple[str, ...]
+    key: Row
+    """Its values of `KEYS`."""
     places: list[int]
     """Their places in the columns."""
     runs: list[_Run]
@@ -143,7 +144,9 @@ def _cell(key: tuple[str, ...], places: list[int], runs: list[_Run]) -> _Cell:
     for status in FAILED if len(runs) > statuses["ok"] else ():
         reasons = dict.fromkeys(run.reason for run in runs if run.status == status)
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in reasons]
-    return _Cell(key, places, runs, {f"n_{status}": statuses[status] for status in FAILED}, notes)
+    return _Cell(
+        dict(zip(KEYS, key, strict=True)), places, runs, {f"n_{status}": statuses[status] for status in FAILED}, notes
+    )
 
 
 def _summary(columns: Columns, tasks: Iterable[_Task], measure: str) -> list[Row]:
@@ -246,14 +249,14 @@ def _row(cell: _Cell, columns: Columns, shared: Row, protocol: str) -> Row:
     """
     measure = shared["measure"]
     values = [math.nan if value is None else float(value) for value in columns.at(cell.places, measure)]
-    pairs = zip(cell.runs, values, strict=True)
-    counting = [pair for pair in pairs if measure.startswith(MEASURED_ONCE) or pair[0].status == "ok"]
-    counted = [(run, value) for run, value in counting if not math.isnan(value)]
+    once_a_cell = measure.startswith(MEASURED_ONCE)
+    runs = zip(cell.runs, values, strict=True)
+    counted = [(run, x) for run, x in runs if x == x and (once_a_cell or run.status == "ok")]  # x is not NaN
     numbers = tuple(value for _, value in counted)
     interval = replicate_interval(numbers, measure, shared["unit"]) if numbers else None
     nothing = float("nan")
     return {
-        **dict(zip(KEYS, cell.key, strict=True)),
+        **cell.key,
         **shared,
         "mean": interval.mean if interval else nothing,
         "sd": nothing,
