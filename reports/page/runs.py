@@ -161,7 +161,7 @@ def _curve(rows: list[dict[str, Any]]) -> dict[str, list[float | None]]:
     return {CURVES.get(name, words(name)): _rounded([row.get(name) for row in rows]) for name in names}
 
 
-def _rounded(values: Sequence[float | None]) -> list[float | None]:
+def _rounded(values: Sequence[Any]) -> list[float | None]:
     if set(map(type, values)) == {int} and max(values, key=abs) in range(-99_999, 100_000):  # as they are
         return [*map(float, values)]
     numbers = (math.nan if value is None else value for value in values)
