@@ -38,6 +38,7 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.rnn import RNN
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS, REGISTRIES, Component, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
@@ -245,7 +246,7 @@ class RandomFeedback(EProp):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_feedback_is_no_fault(seed, monkeypatch):
+def test_random_feedback_is_no_fault(seed, monkeypatch, tensor_operations):
     few_neurons(monkeypatch, "lif", "ltc_smnist")  # one that starts at rest, and one that draws where it starts
     plain = tiny.seeded
     monkeypatch.setattr(tiny, "seeded", lambda given: plain(given + 1000 * seed))
@@ -289,7 +290,7 @@ class ReadoutAlone(BPTT):
 
 
 @pytest.mark.parametrize("rule", [RandomFeedback, LearntFeedback, ReadoutAlone])
-def test_a_sound_rule(rule, monkeypatch):
+def test_a_sound_rule(rule, monkeypatch, tensor_operations):
     few_neurons(monkeypatch, "lif", *(["ltc_smnist"] if rule is ReadoutAlone else []))  # the others take seconds more
     few_steps(monkeypatch, *((75, 80, 90) if issubclass(rule, EProp) else (12, 15, 20)))  # three blocks
     register("rules", rule)
@@ -443,9 +444,12 @@ class NoOptions(Recurrent):
 
 
 def test_a_network_without_the_option_hidden(monkeypatch):
-    few_neurons(monkeypatch, "lif", "lstm")
     register("networks", NoOptions)
+    few_neurons(monkeypatch, "lif")
     assert verdicts("mine") == {"holds": 13}
+    few_neurons(monkeypatch, "lstm")
+    with without_compiled_loops():
+        assert verdicts("mine") == {"holds": 12, "does not apply": 1}  # there are no compiled steps
 
 
 class Delay(ArrayDataset):

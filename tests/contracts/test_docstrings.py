@@ -23,7 +23,7 @@ COMPONENTS = {name: registry[name].factory for registry in REGISTRIES for name i
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_the_example_of_a_component_runs(name):
+def test_the_example_of_a_component_runs(name, tensor_operations):
     run(name, COMPONENTS[name])
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FACE)
-def test_the_example_of_the_interface_runs(name, folder, isolated_registries, monkeypatch):
+def test_the_example_of_the_interface_runs(name, folder, isolated_registries, monkeypatch, tensor_operations):
     if name == "recommend":  # it measures each rule
         monkeypatch.setattr(ALGORITHMS, "names", lambda: ["bptt", "eprop"])
     run(name, getattr(tt, name), folder=folder)
