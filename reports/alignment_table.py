@@ -70,7 +70,7 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     letters = [(letter, note) for note, letter in notes.items()]
     title = f"Gradient alignment: {suite}, {scale}"
     head = ["dataset", "neuron", "rule", "parameters", *head]
-    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, [*lines.values()], letters, long, labels=4)
+    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, [*lines.values()], letters, rows, labels=4)
 
 
 def _rows(measured: Mapping[tuple[str, str], list[Row]], places: dict[str, pd.DataFrame]) -> Iterator[Row]:

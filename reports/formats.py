@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from csv import writer as csv_writer
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 from throughtime.markdown import escaped
 from throughtime.markdown import table as markdown_table
 from throughtime.reports.latex import latex
+from throughtime.reports.plain_values import Row
 from throughtime.reports.table import Entry, Table
 from throughtime.whole_files import write_whole
 
@@ -42,32 +43,35 @@ def markdown(table: Table) -> str:
 
 def csv(table: Table) -> str:
     """Format the data of a table as CSV, in long form, unrounded, in the units of the records."""
-    return long_csv(table.long)
+    return long_csv(table.data)
 
 
-def long_csv(data: pd.DataFrame) -> str:
-    """Format data in long form as CSV; single values, and numbers of replicates, are separated by spaces."""
-    several = {
-        name: [" ".join(f"{value!r}" for value in values) for values in data[name]]
-        for name in ("values", "replicates")
-        if name in data
-    }
-    return csv_of(data.assign(**several))
+def long_csv(data: Sequence[Row], names: Sequence[str] = ()) -> str:
+    """Format data in long form as CSV; single values, and numbers of replicates, are separated by spaces.
+
+    Args:
+        data: rows with the same columns.
+        names: the columns, for data that may have no rows.
+    """
+    columns = {name: [row[name] for row in data] for name in (data[0] if data else names)}
+    for name in ("values", "replicates"):
+        if name in columns:
+            columns[name] = [" ".join(map(repr, values)) for values in columns[name]]
+    return _written(columns)
 
 
 def csv_of(data: pd.DataFrame) -> str:
     """Format data as CSV with the same line ends on all systems, a missing value as nothing. A text that a spreadsheet
-    would compute as a formula begins with an apostrophe.
+    would compute as a formula begins with an apostrophe."""
+    return _written({str(name): column.tolist() for name, column in data.items()})
 
-    `DataFrame.to_csv` takes five times as long for a table of some rows.
-    """
+
+def _written(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns as CSV; `DataFrame.to_csv` takes five times as long for a table of some rows."""
     file = io.StringIO()
     writer = csv_writer(file, lineterminator="\n")
-    writer.writerow(map(_quoted, data))
-    whole = [column.dtype.kind in "iub" for _, column in data.items()]  # neither text nor NaN
-    values = [column.tolist() for _, column in data.items()]
-    columns = (column if plain else map(_quoted, column) for column, plain in zip(values, whole, strict=True))
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerow(map(_quoted, columns))
+    writer.writerows(zip(*(map(_quoted, column) for column in columns.values()), strict=True))
     return file.getvalue()
 
 

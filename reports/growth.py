@@ -16,6 +16,7 @@ import pandas as pd
 from throughtime.records.record import Record
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
+from throughtime.reports.plain_values import rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import Entry, Footnotes, Table
 from throughtime.spec import RunSpec
@@ -225,7 +226,7 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         "peak.",
     ]
     name, title = f"{slug(suite)}-{scale}-slopes", f"Memory a time step: {suite}, {scale}"
-    return Table(name, title, caption, head, lines, [], rows, labels=4)
+    return Table(name, title, caption, head, lines, [], rows_of(rows), labels=4)
 
 
 def _shown(row: pd.Series | None) -> str:
@@ -269,7 +270,7 @@ def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     head = ["dataset", "neuron", "rule", "measure", *SIZES]
     letters = [(letter, note) for note, letter in notes.items()]
     title = f"Exponents of cost: {suite}, {scale}"
-    return Table(f"{slug(suite)}-{scale}-exponents", title, caption, head, lines, letters, rows, labels=4)
+    return Table(f"{slug(suite)}-{scale}-exponents", title, caption, head, lines, letters, rows_of(rows), labels=4)
 
 
 def _exponent(row: pd.Series, notes: Footnotes) -> Entry:

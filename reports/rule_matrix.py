@@ -101,7 +101,8 @@ def rule_table(results: Results, suite: str, scale: str) -> Table | None:
         return None
     ranks, tasks = mean_ranks(matrix), groups(matrix, TASK)
     rules = sorted(set(matrix["rule"]), key=rule_rank)
-    columns = [{row["rule"]: row for row in rows} for _, rows in row_groups(rows_of(matrix), TASK)]
+    data = rows_of(matrix)
+    columns = [{row["rule"]: row for row in rows} for _, rows in row_groups(data, TASK)]
     lines = []
     for rule in rules:
         first = rule in ranks and bool(ranks[rule] == ranks.min())
@@ -115,7 +116,7 @@ def rule_table(results: Results, suite: str, scale: str) -> Table | None:
     title = f"Rules against BPTT: {suite}, {scale}"
     name = f"{slug(suite)}-{scale}-rules"
     return Table(
-        name, title, _caption(matrix, ranks, suite, scale), ["rule", "mean rank", *head], lines, [], matrix, labels=1
+        name, title, _caption(matrix, ranks, suite, scale), ["rule", "mean rank", *head], lines, [], data, labels=1
     )
 
 

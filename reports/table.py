@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
 
+from throughtime.reports.plain_values import Row
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM
 
 REPLICATES = (
@@ -60,7 +63,12 @@ class Table:
     """Empty if no run has the measure; the caption then gives the reason."""
     notes: list[tuple[str, str]]
     """Letter and text."""
-    long: pd.DataFrame
-    """Data of the table: a row for each cell and measure."""
+    data: Sequence[Row]
+    """Data of the table: a row for each cell and measure, all with the same columns."""
     labels: int = 3
     """Number of leading columns that name the row."""
+
+    @functools.cached_property
+    def long(self) -> pd.DataFrame:
+        """The data as a frame."""
+        return pd.DataFrame(list(self.data))

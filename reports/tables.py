@@ -27,7 +27,7 @@ from throughtime.reports.latex import latex
 from throughtime.reports.plain_values import Row, row_groups
 from throughtime.reports.planned import PlannedLabels, exclusion, planned_cells
 from throughtime.reports.quantities import quantity
-from throughtime.reports.summaries import NO_VALUE, further_metrics, summary_frame, summary_of, summary_rows
+from throughtime.reports.summaries import COLUMNS, NO_VALUE, further_metrics, summary_frame, summary_of, summary_rows
 from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.terminal_table import terminal_text
 from throughtime.reports.tuning import tuning_sentence
@@ -70,7 +70,7 @@ def render(results: Results, measure: str = "metric", form: str = "text", width:
         UsageError: there is no such measure.
     """
     if form == "csv":
-        return long_csv(summary_of(results, measure))
+        return long_csv(summary_rows(results, measure), COLUMNS)
     if form == "json":
         return summary_of(results, measure).to_json(orient="records", force_ascii=False, indent=2)
     planned, summary = planned_cells(results.frame), summary_rows(results, measure)
@@ -152,8 +152,8 @@ def wide(name: str, title: str, summary: list[Row], planned: PlannedLabels) -> T
         lines.append(line)
     head = ["dataset", "neuron", "measure", *(one_line(rule_title(rule)) for rule in rules)]
     letters = [(letter, note) for note, letter in notes.items()]
-    everything = summary_frame(summary)
-    caption = [_count(summary), *tuning_sentence(everything), *absent, *(_protocol(rows) if rows else [])]
+    tuned = tuning_sentence(summary_frame(summary)) if any(row["trials"] for row in summary) else []
+    caption = [_count(summary), *tuned, *absent, *(_protocol(rows) if rows else [])]
     if any(entry.best for line in lines for entry in line):
         caption.append(best.MEANING)
     if bimodal:
@@ -161,7 +161,7 @@ def wide(name: str, title: str, summary: list[Row], planned: PlannedLabels) -> T
     if undecided:
         where = "here" if len(undecided) == len(lines) else f"on {', '.join(undecided)}"
         caption.append(f"n decides nothing {where}: of so few runs, no outcome could be significant.")
-    return Table(name, title, caption, head, lines, letters, everything)
+    return Table(name, title, caption, head, lines, letters, summary)
 
 
 def _ended_ok(cell: Mapping[str, Any]) -> bool:

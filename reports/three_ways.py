@@ -6,6 +6,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
+from throughtime.reports.plain_values import rows_of
 from throughtime.reports.quantities import significant
 from throughtime.reports.table import Entry, Table
 
@@ -75,7 +76,7 @@ def _table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         "less allocator: Python's and autograd's objects, pages that the C library keeps, and the kernel's rounding.",
     ]
     name, title = f"{slug(suite)}-{scale}-three-ways", f"Three ways to measure one run: {suite}, {scale}"
-    return Table(name, title, caption, head, lines, [], rows)
+    return Table(name, title, caption, head, lines, [], rows_of(rows))
 
 
 def _bytes(value: float) -> str:

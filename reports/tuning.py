@@ -16,9 +16,9 @@ def tuning_sentence(runs: pd.DataFrame) -> list[str]:
     Returns:
         A list of one sentence; empty if no cell is tuned.
     """
-    if not (runs["trials"] > 0).any():
-        return []
     tuned = runs[runs["trials"] > 0].drop_duplicates(KEYS)
+    if tuned.empty:
+        return []
     trials = "–".join(map(str, dict.fromkeys((tuned["trials"].min(), tuned["trials"].max()))))
     edge = int((tuned["edge"] != "").sum())
     return [
