@@ -16,7 +16,10 @@ from throughtime.reports.styles import Style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINES = ("bptt", "bptt-γ=0.1", "checkpointed_bptt", "tbptt-tenth", "fptt", "eprop", "ottt", "sltt", "snap_n")
+LINES = (
+    *("bptt", "bptt-γ=0.1", "bptt-γ=0.05", "checkpointed_bptt", "tbptt-tenth", "fptt"),
+    *("eprop", "ottt", "sltt", "snap_n"),
+)
 MOST_LINES = 8
 """The first of these rules in the records have a line; the table has all rules."""
 FAMILY_COLOURS = {
@@ -27,7 +30,7 @@ FAMILY_COLOURS = {
     "no trace": "#8c8c8c",
 }
 FAMILIES = {
-    **dict.fromkeys(("bptt", "bptt-γ=0.1", "checkpointed_bptt", "rtrl", "ostl"), "exact"),
+    **dict.fromkeys(("bptt", "bptt-γ=0.1", "bptt-γ=0.05", "checkpointed_bptt", "rtrl", "ostl"), "exact"),
     **dict.fromkeys(("tbptt", "tbptt-tenth", "fptt", "rolling_tbptt"), "window"),
     **dict.fromkeys(("eprop", "eprop-random", "diagonal_rtrl", "snap1", "snap_n"), "trace of a synapse"),
     **dict.fromkeys(("ottt", "pp_prop", "s_tllr"), "trace of an input"),
@@ -37,13 +40,14 @@ FAMILIES = {
 SHORT = {
     **{"bptt": "BPTT", "checkpointed_bptt": "checkpoints", "tbptt": "TBPTT 25", "tbptt-tenth": "TBPTT T/10"},
     **{"fptt": "FPTT", "eprop": "e-prop", "eprop-random": "e-prop rand.", "diagonal_rtrl": "diag. RTRL"},
-    **{"snap_n": "SnAp-2", "ottt": "OTTT", "pp_prop": "pp-prop", "sltt": "SLTT", "bptt-γ=0.1": "BPTT γ=0.1"},
+    **{"snap_n": "SnAp-2", "ottt": "OTTT", "pp_prop": "pp-prop", "sltt": "SLTT"},
+    **{"bptt-γ=0.1": "BPTT γ=0.1", "bptt-γ=0.05": "BPTT γ=0.05"},
 }
 """Names of at most twelve letters, which fit a cell of the map."""
 ROWS = {"share": ("solved runs (%)", 1.5), "bytes": ("training memory", 1.5), "time": ("time / BPTT's", 1.1)}
 """Label and height in inches of each row of lines."""
 MAP_HEIGHT, WIDTH = 1.35, 6.9
-DASHES = {"bptt-γ=0.1": ":", "checkpointed_bptt": "--", "fptt": "--", "snap_n": "--"}
+DASHES = {"bptt-γ=0.1": ":", "bptt-γ=0.05": "-.", "checkpointed_bptt": "--", "fptt": "--", "snap_n": "--"}
 """Lines of a family beside its first."""
 
 

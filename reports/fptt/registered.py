@@ -89,13 +89,13 @@ def bptt_fails(results: Results, neuron: str) -> Answer:
     """Judge whether BPTT fails with a neuron at T = 200, 500 and 1000 while windows learn.
 
     For each length: it fails if 4 of 5 runs end above 0.14 or diverge, and the windows without regulariser are below
-    0.05 in all runs; it does not if 3 of 5 end below 0.14. Reads `fptt-bptt`, and before it has runs the suites of the
-    lengths.
+    0.05 in all runs; it does not if 3 of 5 end below 0.14. Reads `fptt-bptt`, and before it has runs of BPTT the suites
+    of the lengths.
     """
 
     def cells(runs: Results) -> list[tuple[EvidenceCell, EvidenceCell]]:
         """Return the cells of BPTT and of the windows of the lengths that have runs of both."""
-        new = not (frame := runs.select(BPTT).frame).empty and neuron in set(frame["neuron"])
+        new = any(reached(runs, EvidenceCell(T, "bptt", neuron, BPTT)).end for T in SUITES)
         suite, windows = (BPTT, "windows") if new else ("", "fptt-none")
         pairs = [(EvidenceCell(T, "bptt", neuron, suite), EvidenceCell(T, windows, neuron, suite)) for T in SUITES]
         if not new and neuron == "ltc_adding":  # the authors' loop, which was run at each length

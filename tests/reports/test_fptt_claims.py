@@ -97,7 +97,8 @@ def put_bptt(store, ends):
 
 
 def test_bptt_that_fails_in_short_runs_or_at_one_length_leans(store):
-    """Before the runs of `fptt-bptt`: the suite of T = 200, with the windows of its own protocol."""
+    """Before BPTT's runs of `fptt-bptt`: the suite of T = 200, with the windows of its own protocol."""
+    put_bptt(store, {(200, "windows", replicate): 0.03 for replicate in range(5)})
     for replicate in range(3):
         put_run(store, "bptt", replicate, curve=FLAT, neuron="ltc")
         put_run(store, "fptt-none", replicate, curve=SOLVED, neuron="ltc")
