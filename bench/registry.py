@@ -174,10 +174,9 @@ class Registry:
         """Context manager that removes on exit the components registered inside it.
 
         Args:
-            empty: start without components, and do not import the package or the entry points.
+            empty: start without components.
         """
-        if not empty:
-            self._load()
+        self._load()  # first: a module that is imported inside for the first time would lose its components
         components, loaded = self._components, self._loaded
         self._components, self._loaded = {} if empty else dict(components), True
         try:
