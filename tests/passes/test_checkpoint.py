@@ -103,11 +103,10 @@ RUNS = {
     "bptt, batch normalisation": spec("bptt", "ltc_smnist", wiring={"norm_steps": 4}),
     "fptt paper, batch normalisation": spec(options={"form": "paper", "parts": 2}, wiring={"norm_steps": 6}),
 }
-RUNS_IN_LOOPS = ("fptt, adding", "eprop adaptive, adamax", "bptt, batch normalisation")
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_stopped_wherever_it_can_be_it_ends_as_if_nothing_had_been(name, tmp_path, tensor_operations):
+def test_stopped_wherever_it_can_be_it_ends_as_if_nothing_had_been(name, tmp_path):
     run = RUNS[name]
     whole, asks = uninterrupted(run, tmp_path / "whole")
     batches = 3 - (run.network.options.get("norm_steps") is not None)
@@ -116,12 +115,6 @@ def test_stopped_wherever_it_can_be_it_ends_as_if_nothing_had_been(name, tmp_pat
     for _ in range(asks):
         stop(run, tmp_path, 1)
     assert whole.differs(train(run, tmp_path)) == []
-
-
-@pytest.mark.parametrize("name", RUNS_IN_LOOPS)
-def test_so_it_does_in_compiled_loops(name, tmp_path):
-    """They have no state of their own, and take seconds to compile: single steps, windows of traces, and norms."""
-    test_stopped_wherever_it_can_be_it_ends_as_if_nothing_had_been(name, tmp_path, None)
 
 
 @pytest.mark.parametrize("settings", [{"schedule": "cosine", "period": 2}, {"schedule": "step", "step_size": 3}])
@@ -244,7 +237,7 @@ LEFT_OUT: dict[str, tuple[str, int, Callable[[Trainer], object]]] = {
 
 
 @pytest.mark.parametrize("what", LEFT_OUT)
-def test_what_is_left_out_is_missed(what, tmp_path, monkeypatch, tensor_operations):
+def test_what_is_left_out_is_missed(what, tmp_path, monkeypatch):
     name, ask, leave_out = LEFT_OUT[what]
     run = RUNS[name]
     whole, _ = uninterrupted(run, tmp_path / "whole")
