@@ -17,7 +17,7 @@ from typing import Any
 from throughtime.comparing.interleaved import installed
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import unsealed
-from throughtime.records.code_digest import changed_parts
+from throughtime.records.code_digest import changed_parts, code_digest
 from throughtime.records.files import CURVE, RECORD
 from throughtime.records.record import Record
 from throughtime.records.store import read_curve
@@ -56,9 +56,22 @@ class OwnCode:
         commit = record.code.get("commit")
         if record.code.get("changed") or not commit:
             raise UsageError("other code than today's made it, which was not committed")
+        if plugins := _changed_plugins(record):
+            raise UsageError(f"other code of {', '.join(plugins)} made it, which no commit of this package has")
         if commit not in self._installed:
             self._installed[commit] = installed(commit, Path(tempfile.mkdtemp(dir=self._place)))
         return self._installed[commit]
+
+
+def _changed_plugins(record: Record) -> list[str]:
+    """Return the components of a run that come from elsewhere than this package and have other code than the record."""
+    named = [(kind, registry, getattr(record.spec, kind).name) for kind, registry in KINDS.items()]
+    plugins = [(kind, registry[name]) for kind, registry, name in named if name in registry.names()]
+    return [
+        component.name
+        for kind, component in plugins
+        if component.origin != "throughtime" and code_digest(component.factory) != record.code.get(kind)
+    ]
 
 
 def losses_in_float64(
