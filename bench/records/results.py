@@ -242,7 +242,7 @@ def configuration_digest(record: Record) -> str:
     """Return 12 hexadecimal digits for the configuration that replicates must share to be averaged: the spec without
     replicate, passes and `NOT_IN_ID`, the code of the components, and the versions of the libraries.
     """
-    spec = record.spec.model_dump_json(exclude={"replicate", "passes", *NOT_IN_ID})
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes", *NOT_IN_ID})
     # A commit that changed no component gives the same runs.
     code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
     text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)

@@ -14,6 +14,7 @@ from throughtime.errors import UsageError
 from throughtime.records.code_digest import code_of
 from throughtime.records.record import read_record
 from throughtime.records.results import COLUMNS, Results
+from throughtime.spec import ComponentSpec
 
 
 def accuracy(value: float):
@@ -46,6 +47,15 @@ def test_the_newest_configuration_and_the_newest_of_each_replicate_are_current(s
     put(store, run_spec("bptt lif digits", 0), id="d", started="2026-01-04", code={"rule": "new"})
     after = Results.load(store.folder).frame
     assert after[["id", "superseded"]].values.tolist() == [["d", 3], ["other", 0]]
+
+
+def test_the_order_of_options_is_no_other_configuration(store):
+    options = {"tau": 20.0, "threshold": 0.3}
+    for replicate, items in enumerate((options.items(), reversed(options.items()))):
+        neuron = ComponentSpec(name="lif", label="lif", options=dict(items))
+        put(store, run_spec("bptt lif digits", replicate).model_copy(update={"neuron": neuron}), id=f"run {replicate}")
+    frame = Results.load(store.folder).frame
+    assert len(frame) == 2 and frame["configuration"].nunique() == 1
 
 
 def test_each_file_is_read_once_and_another_suite_not_at_all(tmp_path, monkeypatch):
