@@ -136,7 +136,7 @@ def parse_curve(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
         return [], None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     rows, wrong = parse_json(f"[{','.join(lines)}]")  # at once: the call for a line takes as long as its numbers
-    if wrong is None and not any(map(_wrong_row, rows)):
+    if wrong is None and len(rows) == len(lines) and not any(map(_wrong_row, rows)):
         return rows, None
     rows = []
     for number, line in enumerate(lines, 1):

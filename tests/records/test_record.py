@@ -244,6 +244,7 @@ def test_a_curve_ends_where_it_was_cut(tmp_path):
         ('{"epoch": "2"}', 'not a row of a curve: "epoch" is missing or not an integer'),
         ("[2]", 'not a row of a curve: "epoch" is missing or not an integer'),
         ("[" * 100_000, "nested too deeply"),
+        ('{"epoch": 2}, {"epoch": 3}', "not a complete JSON file"),  # two rows
         ('{"epoch', "not a complete JSON file"),
     ],
 )
