@@ -5,7 +5,6 @@ import gc
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -21,23 +20,6 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     folder = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}-{worker}"
     folder.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection():
-    """In a fresh clone the first worker compiles all sources and tests, which takes it 5 s; the others wait for it."""
-    if not worker:
-        return (yield)
-    run, collected = os.environ["PYTEST_XDIST_TESTRUNUID"], folder.with_name(f"throughtime-{os.getuid()}-gw0") / "run"
-    end = time.monotonic() + 120
-    if worker != "gw0" and not any((Path(__file__).parent / "__pycache__").glob("test_registry*.pyc")):
-        while time.monotonic() < end and not (collected.exists() and collected.read_text() == run):
-            time.sleep(0.2)
-    try:
-        return (yield)
-    finally:
-        if worker == "gw0":
-            collected.write_text(run)
 
 
 @pytest.fixture(autouse=True, scope="module")
