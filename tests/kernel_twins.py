@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -17,7 +19,7 @@ from throughtime.networks.layer import RecurrentState
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.numerics.trees import mapped
-from throughtime.registry import NEURONS
+from throughtime.registry import NEURONS, Component
 
 F64 = torch.float64
 INPUTS, OUTPUTS = 3, 6
@@ -67,6 +69,12 @@ OPTIONS = [
 ]
 """Combinations of options, too. Loops are written from the equations that run on tensors, operation by operation; to
 compile those of a combination takes seconds."""
+
+
+def varied(name: str, options: dict[str, Any]) -> Component:
+    """Return a neuron of the registry with other defaults of its options."""
+    neuron = NEURONS[name]
+    return dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
 
 
 def network(neuron: str = "lif", neuron_options: dict[str, Any] | None = None, **options: Any) -> Recurrent:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
-from functools import partial
 
 import pytest
 import torch
 
+from tests.kernel_twins import varied
 from throughtime.checks.contract import neurons
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.ltc import LTC, LTCState
-from throughtime.registry import NEURONS
 
 INPUTS = ("concatenated", "current", "state", "none")
 ADAPTATIONS = ("gated", "gated_by_current", "gated_by_state", "constant")
@@ -69,18 +67,13 @@ OPTIONS = [
 ]
 
 
-def varied(options: dict):
-    ltc = NEURONS["ltc"]
-    return dataclasses.replace(ltc, factory=partial(ltc.factory, **options))
-
-
 def words(options: dict) -> str:
     return " ".join(map(str, options.values()))
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=words)
 def test_windows_and_partials_are_autograd(options, tensor_operations):
-    neuron = varied(options)
+    neuron = varied("ltc", options)
     assert kernel_of(neuron.factory(4)) is not None
     for fact in (neurons.kernel_is_steps, neurons.partials_are_derivatives):
         assert fact(neuron).value < 1e-12
@@ -90,7 +83,7 @@ def test_windows_and_partials_are_autograd(options, tensor_operations):
 @pytest.mark.parametrize("options", OPTIONS[1::2], ids=words)
 def test_windows_and_single_steps_in_loops_are_autograd(options):
     for fact in (neurons.kernel_is_steps, neurons.one_step_is_step):
-        assert fact(varied(options)).value < 1e-12
+        assert fact(varied("ltc", options)).value < 1e-12
 
 
 def test_a_map_has_a_column_for_each_thing_that_it_reads():

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from functools import partial
-
 import pytest
 import torch
 
+from tests.kernel_twins import varied
 from throughtime.checks.contract import neurons
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.lif import LIF
-from throughtime.registry import NEURONS
 
 OPTIONS = [
     ("lif", {"refractory": 3, "reset": "zero", "tau": 2.0}),
@@ -20,11 +17,6 @@ OPTIONS = [
     ("alif", {"adaptive": 0.5, "tau": 2.0}),
     ("asrnn", {"reset": "same_step", "decay": "exponential_magnitude", "tau_mean": 2.0, "tau_sd": 0.5}),
 ]
-
-
-def varied(name: str, options: dict):
-    neuron = NEURONS[name]
-    return dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=["lif", "alif", "alif, half of them adaptive", "asrnn"])
