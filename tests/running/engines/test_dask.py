@@ -36,13 +36,20 @@ def cluster_of(workers: int):
 
 
 @pytest.fixture(scope="module")
-def engine_of_this_machine():
+def shared_engine():
     """The engine of `local:2`: a scheduler in this process, and two worker processes."""
     from throughtime.running.engines.dask import DaskEngine
 
     engine = DaskEngine("local:2", [], NO_LIMITS, print)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def engine_of_this_machine(shared_engine):
+    """The engine once both workers are there: a test before may have ended one, and another takes its place."""
+    shared_engine._client.wait_for_workers(2, timeout=60)
+    return shared_engine
 
 
 @pytest.fixture
