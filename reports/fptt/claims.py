@@ -16,6 +16,7 @@ from throughtime.reports.fptt.registered import (
     strength_of,
     windows_suffice,
 )
+from throughtime.reports.fptt.silent import needs_no_spikes, spikes_hold_bptt_back
 from throughtime.reports.fptt.times import grows, is_faster
 from throughtime.reports.papers.claims import ANYTHING, Answer, both, claim, decided
 
@@ -29,6 +30,7 @@ ACCURACY = "summary and statistics after the runs of scale laptop: 2026-11-28; b
 AFTER_28 = f"K = 10 was added after the results with K = 28 had been seen; {ACCURACY}"
 MILDER = f"the milder LTC was chosen after BPTT had failed on the plain one; {ACCURACY}"
 SUITE = "before the runs, in the suite: 59b8d03, 2026-11-28"
+SILENT = "before the runs, after the firing rates of earlier ones, in the suite: 0cdf130, 2026-11-29"
 
 FPTT, FPTT_10, BPTT, BPTT_AUX = (Series(rule, LTC) for rule in ("fptt", "fptt-10", "bptt", "bptt-aux"))
 FPTT_ALIF, EPROP = Series("fptt", ("alif",)), Series("eprop", ("alif",))
@@ -294,3 +296,23 @@ def windows_alone_learn_under_sgd(results: Results) -> Answer:
     Criterion: above twice chance in all runs, and above −3 points; refuted if in none at some K, or below −3.
     """
     return windows_suffice(results)
+
+
+@claim(ALPHA, SILENT)
+def learns_without_spikes(results: Results) -> Answer:
+    """C12: the network of the adding task learns as soon if no neuron can spike (T = 200, 500, 1000) (ours).
+
+    Summary: first iteration with an error below 0.1, median of n = 5 runs in windows without regulariser, released
+    neuron, over the same with spikes. Criterion: at most 1.5 at each length; refuted if above at some length.
+    """
+    return needs_no_spikes(results)
+
+
+@claim("n = 5, 3000 iterations with spikes", SILENT)
+def spikes_delay_bptt(results: Results) -> Answer:
+    """C12: spikes hold BPTT back with LTC of the paper's equations (T = 200) (ours).
+
+    Summary: first iteration with an error below 0.1, median of n = 5 runs of BPTT without spikes, over the same with
+    spikes. Criterion: at most 1/1.5; refuted if 1 or more.
+    """
+    return spikes_hold_bptt_back(results)
