@@ -31,6 +31,8 @@ class Updater:
     def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
         self.parameters, self.flat = parameters, Flat(parameters)
         self.clip, self.clock, self.count = training.clip, clock, 0
+        self.zeroed: int | Tensor = 0
+        """Updates whose gradient clipping set to 0; see `clip`."""
         self.optimiser = build_optimiser(self.flat.weights, training)
         self.schedule = SCHEDULES[training.schedule](self.optimiser, training)
 
@@ -38,7 +40,7 @@ class Updater:
         with self.clock.phase("update"):
             gradients = self.flat.gradients()
             if self.clip is not None:
-                clip(gradients, self.clip)
+                self.zeroed = self.zeroed + clip(gradients, self.clip)
             for w, gradient in zip(self.flat.weights, gradients, strict=True):
                 w.grad = gradient
             self.optimiser.step()
@@ -59,20 +61,27 @@ class Updater:
 
 
 @torch.no_grad()
-def clip(gradients: Sequence[Tensor], largest: float) -> None:
-    """Compute g ← g min(1, c / (‖g‖ + 10⁻⁶)), with norm ‖g‖ of all gradients and bound c, as clip_grad_norm_."""
+def clip(gradients: Sequence[Tensor], largest: float) -> bool | Tensor:
+    """Compute g ← g min(1, c / (‖g‖ + 10⁻⁶)), with norm ‖g‖ of all gradients and bound c, as clip_grad_norm_.
+
+    The squares of numbers above 1.8e19 are infinite in float32: then ‖g‖ is, too, and g becomes 0.
+
+    Returns:
+        Whether ‖g‖ is infinite; a tensor on devices other than the CPU, since reading it would synchronise.
+    """
     if gradients[0].numel() and runs_compiled(*gradients):
         norm_of_all = math.sqrt(sum(sum_of_squares(g.flatten()) for g in gradients))
         factor = largest / (norm_of_all + 1e-6)
         if not factor >= 1:
             for g in gradients:
                 scale(g.flatten(), factor)
-        return
+        return math.isinf(norm_of_all)
     norms = [torch.linalg.vector_norm(g) for g in gradients]
     norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
     factors = (largest / (norm + 1e-6)).clamp_(max=1)
     for g in gradients:
         g.mul_(factors)
+    return math.isinf(norm.item()) if norm.device.type == "cpu" else norm.isinf()
 
 
 def _cosine(optimiser: Optimizer, training: Training) -> LRScheduler:

@@ -27,6 +27,7 @@ def state_of(rule: LearningRule, network: nn.Module, update: Updater) -> dict[st
         "optimiser": update.optimiser.state_dict(),
         "schedule": update.schedule.state_dict() if update.schedule is not None else {},
         "updates": update.count,
+        "zeroed": int(update.zeroed),
         "rule": saved_attributes(rule, network, update),
         "random": torch.get_rng_state(),
         "random_on": {device: torch.cuda.get_rng_state(device) for device in cuda_devices(network)},
@@ -46,7 +47,7 @@ def restore(state: dict[str, Any], rule: LearningRule, network: nn.Module, updat
     update.optimiser.load_state_dict(state["optimiser"])
     if update.schedule is not None:
         update.schedule.load_state_dict(state["schedule"])
-    update.count = state["updates"]
+    update.count, update.zeroed = state["updates"], state["zeroed"]
     torch.set_rng_state(state["random"])
     for device, numbers in state["random_on"].items():
         torch.cuda.set_rng_state(numbers, device)

@@ -148,6 +148,8 @@ def describe(record: Record) -> str:
         for name, title, unit, suffix in lines
         if name and (measure := record.measures.get(name)) and measure.value is not None
     ]
+    if zeroed := record.measures.get("zeroed_updates"):
+        shown.append(f"{zeroed.value:g} updates were 0: the gradient overflowed")
     shown += [f"{name} pass {why}" for name, why in record.failed_passes.items()]
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from throughtime.checks.own.by_hand import CountedSequences, Reports, Script, Sum, mean_square, spec
 from throughtime.datasets.task import Metric, Regression
+from throughtime.errors import StoppedError
 from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import Built
 from throughtime.measuring import energy
@@ -42,6 +45,26 @@ def test_the_result_is_the_mean_of_the_last_evaluations(tmp_path, k, errors):
     assert {name: result.measures[name].value for name in expected} == pytest.approx(expected)
     what = "weights of the last epoch" if k == 1 else f"mean of the evaluations after the last {k} epochs"
     assert result.measures["mse"].method.endswith(what)
+
+
+def test_a_record_counts_the_updates_that_clipping_set_to_zero(tmp_path):
+    """w = 1, and stays there where the gradient is ±1e20."""
+    asks = itertools.count(1)
+
+    def built() -> Built:
+        return Built(CountedSequences(), Sum(), Script(1.0, 1e20, -1e20, 0.0))
+
+    with pytest.raises(StoppedError):  # a training that is resumed continues the count
+        train_pass(spec(4, clip=2.0), built(), tmp_path, lambda: next(asks) == 5)
+    measures = train_pass(spec(4, clip=2.0), built(), tmp_path).measures
+    assert measures["zeroed_updates"].value == 2
+    assert measures["zeroed_updates"].method.startswith("of 4, ")
+    assert [row["test.mse"] for row in read_curve(tmp_path)][:3] == pytest.approx([0.0] * 3)
+
+
+def test_a_record_without_such_updates_has_no_count(tmp_path):
+    result = train_pass(spec(2, clip=2.0), Built(CountedSequences(), Sum(), Script(1.0, 0.0)), tmp_path)
+    assert "zeroed_updates" not in result.measures
 
 
 def test_fewer_epochs_than_evaluations_after_an_early_stop(tmp_path):

@@ -138,6 +138,21 @@ def test_update_clips_steps_and_clears():
     assert net.weight.grad is None and update.count == 1
 
 
+@pytest.mark.parametrize("size", [2, 300])
+def test_clipping_a_gradient_of_infinite_norm_makes_it_zero_as_in_torch_and_is_counted(size):
+    net = torch.nn.Linear(size, 1, bias=False)
+    before = net.weight.detach().clone()
+    update = Updater([*net.parameters()], Training(optimiser="sgd", learning_rate=0.5, clip=2.0), Clock())
+    for gradient, zeroed in ((1e17, 0), (2e19, 1), (1e25, 2), (1.0, 2)):
+        net.weight.grad = torch.full((1, size), gradient)
+        theirs = torch.nn.Parameter(torch.zeros(1, size))
+        theirs.grad = net.weight.grad.clone()
+        torch.nn.utils.clip_grad_norm_([theirs], 2.0)
+        update()
+        before -= 0.5 * theirs.grad
+        assert torch.allclose(net.weight.detach(), before) and update.zeroed == zeroed
+
+
 def test_the_clock_takes_inner_phases_out_of_outer_ones(monkeypatch):
     now = iter([0.0, 1.0, 4.0, 10.0])  # learn 0 ... 10, update 1 ... 4 within it
     monkeypatch.setattr("throughtime.harness.clock.time.perf_counter", lambda: next(now))
