@@ -94,10 +94,10 @@ FORMS: dict[str, Callable[[Table], str]] = {"txt": text, "md": markdown, "tex": 
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
-    """Write a table in each form; return the paths."""
+    """Write a table in each form; return the paths. Tables are not flushed to disk, since records give them again."""
     paths = [folder / f"{table.name}.{ending}" for ending in FORMS]
     for path, form in zip(paths, FORMS.values(), strict=True):
-        write_whole(path, form(table))
+        write_whole(path, form(table), lasting=False)
     return paths
 
 
