@@ -57,6 +57,7 @@ SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]
 OptimiserName = Literal["adam", "adam_tensorflow", "adamw", "adamax", "sgd"]
 """`harness/optimisers.py` builds them."""
+NormType = Literal["float32", "float64"]
 ScheduleName = Literal["constant", "cosine", "linear", "multistep", "step"]
 """`harness/updater.py` builds them."""
 Rerun = Literal["none", "failed", "stale", "all"]
@@ -119,6 +120,9 @@ class Training(Strict):
     """Factor of the learning rate for `multistep` and `step`; null: 0.1."""
     clip: PositiveFloat | None = 1.0
     """Upper bound of the gradient's norm at an update; null: no clipping."""
+    norm_in: NormType = "float32"
+    """Data type in which `clip` computes the norm. In float32, as in PyTorch, a norm from 1.8e19 on is infinite, and
+    the gradient becomes 0; in float64 it gets the norm `clip`."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Data type of the operands of the network's matrix products; everything else is float32, see
     `numerics/precision.py`."""
@@ -216,7 +220,7 @@ class InitialWeights(Strict):
 NOT_IN_ID = {"keep_weights", "trial", "tuning", "initial_weights"}
 """Fields of a spec that are not part of the id as they are: no number depends on the first three, and of the initial
 weights only their SHA-256 counts."""
-LATER_DEFAULTS = {"momentum": 0.0, "nesterov": False, "mean_of_last": 1}
+LATER_DEFAULTS = {"momentum": 0.0, "nesterov": False, "mean_of_last": 1, "norm_in": "float32"}
 """Defaults of fields of `Training` that were added after runs had been committed. At its default such a field is not
 part of the id, so that the ids of these runs stay."""
 

@@ -52,6 +52,16 @@ def sum_of_squares(x: Any) -> float:
 
 
 @compiled
+def sum_of_squares_in_float64(x: Any) -> float:
+    """Return Σ x² of a flat array, in float64, where no square of a number of float32 is infinite."""
+    sum = 0.0
+    for i in prange(len(x)):
+        y = np.float64(x[i])
+        sum += y * y
+    return sum
+
+
+@compiled
 def scale(x: Any, factor: float) -> None:
     """x ← factor x for a flat array."""
     for i in prange(len(x)):

@@ -16,9 +16,9 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.optimisers import build_optimiser
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import runs_compiled
-from throughtime.numerics.reductions import scale, sum_of_squares
+from throughtime.numerics.reductions import scale, sum_of_squares, sum_of_squares_in_float64
 from throughtime.registry import or_default
-from throughtime.spec import ScheduleName, Training
+from throughtime.spec import NormType, ScheduleName, Training
 
 
 class Updater:
@@ -30,7 +30,7 @@ class Updater:
 
     def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
         self.parameters, self.flat = parameters, Flat(parameters)
-        self.clip, self.clock, self.count = training.clip, clock, 0
+        self.clip, self.norm_in, self.clock, self.count = training.clip, training.norm_in, clock, 0
         self.zeroed: int | Tensor = 0
         """Updates whose gradient clipping set to 0; see `clip`."""
         self.optimiser = build_optimiser(self.flat.weights, training)
@@ -40,7 +40,7 @@ class Updater:
         with self.clock.phase("update"):
             gradients = self.flat.gradients()
             if self.clip is not None:
-                self.zeroed = self.zeroed + clip(gradients, self.clip)
+                self.zeroed = self.zeroed + clip(gradients, self.clip, self.norm_in)
             for w, gradient in zip(self.flat.weights, gradients, strict=True):
                 w.grad = gradient
             self.optimiser.step()
@@ -61,22 +61,29 @@ class Updater:
 
 
 @torch.no_grad()
-def clip(gradients: Sequence[Tensor], largest: float) -> bool | Tensor:
+def clip(gradients: Sequence[Tensor], largest: float, norm_in: NormType = "float32") -> bool | Tensor:
     """Compute g ← g min(1, c / (‖g‖ + 10⁻⁶)), with norm ‖g‖ of all gradients and bound c, as clip_grad_norm_.
 
     The squares of numbers above 1.8e19 are infinite in float32: then ‖g‖ is, too, and g becomes 0.
+
+    Args:
+        gradients: g, changed in place.
+        largest: c.
+        norm_in: data type in which ‖g‖ is computed.
 
     Returns:
         Whether ‖g‖ is infinite; a tensor on devices other than the CPU, since reading it would synchronise.
     """
     if gradients[0].numel() and runs_compiled(*gradients):
-        norm_of_all = math.sqrt(sum(sum_of_squares(g.flatten()) for g in gradients))
+        squares = sum_of_squares if norm_in == "float32" else sum_of_squares_in_float64
+        norm_of_all = math.sqrt(sum(squares(g.flatten()) for g in gradients))
         factor = largest / (norm_of_all + 1e-6)
         if not factor >= 1:
             for g in gradients:
                 scale(g.flatten(), factor)
         return math.isinf(norm_of_all)
-    norms = [torch.linalg.vector_norm(g) for g in gradients]
+    wider = torch.float64 if norm_in == "float64" else None
+    norms = [torch.linalg.vector_norm(g, dtype=wider) for g in gradients]
     norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
     factors = (largest / (norm + 1e-6)).clamp_(max=1)
     for g in gradients:

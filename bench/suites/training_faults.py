@@ -36,6 +36,8 @@ def training_faults(training: Training, scale: Scale) -> Iterator[tuple[str, Key
         yield '"momentum" would do nothing without optimiser: sgd', ("momentum",)
     if training.nesterov and not training.momentum:
         yield '"nesterov" needs "momentum"', ("nesterov",)
+    if training.norm_in != "float32" and training.clip is None:
+        yield '"norm_in" would do nothing without "clip"', ("norm_in",)
     for name in ("milestones", "alignment"):
         if getattr(training, name) != sorted(set(getattr(training, name))):
             yield f'"{name}" must increase', (name,)

@@ -62,7 +62,7 @@ def _compared(
     that has runs. A spiking network needs a number of iterations."""
 
     def number(runs: Results) -> Values:
-        rows = {}
+        rows: dict[str, list[float]] = {}
         for pair in twins:
             firsts = [first_below(runs, cell, LEARNT) for cell in pair]
             if all(firsts):

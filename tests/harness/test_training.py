@@ -153,6 +153,16 @@ def test_clipping_a_gradient_of_infinite_norm_makes_it_zero_as_in_torch_and_is_c
         assert torch.allclose(net.weight.detach(), before) and update.zeroed == zeroed
 
 
+def test_a_norm_in_float64_clips_what_overflows_float32():
+    net = torch.nn.Linear(2, 1, bias=False)
+    before = net.weight.detach().clone()
+    training = Training(optimiser="sgd", learning_rate=1.0, clip=5.0, norm_in="float64")
+    update = Updater([*net.parameters()], training, Clock())
+    net.weight.grad = torch.tensor([[3e30, -4e30]])
+    update()
+    assert torch.allclose(net.weight.detach() - before, torch.tensor([[-3.0, 4.0]])) and update.zeroed == 0
+
+
 def test_the_clock_takes_inner_phases_out_of_outer_ones(monkeypatch):
     now = iter([0.0, 1.0, 4.0, 10.0])  # learn 0 ... 10, update 1 ... 4 within it
     monkeypatch.setattr("throughtime.harness.clock.time.perf_counter", lambda: next(now))

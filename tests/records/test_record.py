@@ -166,7 +166,7 @@ def test_an_option_that_was_added_later_changes_no_id_at_its_default():
     older = {name: value for name, value in plain["training"].items() if name not in LATER_DEFAULTS}
     assert len(older) < len(plain["training"])
     assert id_of({**plain, "training": older}, {}) == spec().id({})
-    for change in ({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"mean_of_last": 5}):
+    for change in ({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"mean_of_last": 5}, {"norm_in": "float64"}):
         training = spec().training.model_copy(update={"optimiser": "sgd", **change})
         without = spec().training.model_copy(update={"optimiser": "sgd"})
         assert spec(training=training).id({}) != spec(training=without).id({})

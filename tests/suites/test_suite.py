@@ -42,6 +42,7 @@ def test_the_shortest_suite_has_all_defaults(suite):
             "step_size": None,
             "factor": None,
             "clip": 1.0,
+            "norm_in": "float32",
             "precision": "float32",
             "mean_of_last": 1,
             "initial_weights": None,

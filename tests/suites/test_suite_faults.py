@@ -175,6 +175,12 @@ WRONG = {
         '"nesterov" needs "momentum"',
         None,
     ),
+    "norm of gradients that are not clipped": (
+        {7: "training: {clip: null, norm_in: float64}"},
+        "7:33",
+        '"norm_in" would do nothing without "clip"',
+        None,
+    ),
     "mean of more evaluations than epochs": (
         {7: "training: {epochs: 3, mean_of_last: 5}"},
         "7:37",
