@@ -12,11 +12,13 @@ from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.adding_figures import against_iterations, against_updates, bars
 from throughtime.reports.fptt.frames_figures import accuracy, memory, time
 from throughtime.reports.fptt.ltc_figure import ltc_neuron
+from throughtime.reports.fptt.silent_figure import silent
 
 FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
     **{f"adding-{T}": partial(against_iterations, T=T) for T in SUITES},
     **{f"adding-{T}-updates": partial(against_updates, T=T) for T in SUITES},
     "adding-bars": bars,
+    "silent": silent,
     "ltc-neuron": ltc_neuron,
     "memory": memory,
     "time": time,
