@@ -36,7 +36,8 @@ class Learner:
         rule: a learning rule that no other learner uses.
         task: the task, which defines the loss: `Classification(10)`, or the task of a dataset.
         steps: T, the number of time steps of each sequence.
-        clip: upper bound of the norm of the whole gradient at an update; None: no clipping.
+        clip: upper bound of the norm of the whole gradient at an update; None: no clipping. As with clip_grad_norm_, a
+            norm from 1.8e19 on is infinite in float32, and the gradient becomes 0.
 
     Raises:
         UsageError: an argument has another type, or clip is not above 0. Or the rule cannot train this network on this
