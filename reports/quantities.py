@@ -76,7 +76,7 @@ QUANTITIES = {
     "loss": Quantity("training loss", "", "1", 1, None, "mean over the final epoch"),
     "firing_rate": Quantity("firing rate", "spikes a neuron and step", "spikes per neuron and step", 1, None, _FINAL),
     "regulariser_ratio": Quantity("‖∇R‖ / ‖∇l‖", "", "1", 1, None, "root mean squares over the final epoch"),
-    "zeroed_updates": Quantity("updates that clipping set to 0", "", "update", 1, None, "the whole train pass"),
+    "zeroed_updates": Quantity("clipped to 0", "updates", "update", 1, None, "the whole train pass"),
     "training_time": Quantity("training time", "s", "second", 1, None, "the whole train pass"),
     "wall_time": Quantity("wall time", "ms a sequence", "second a sequence", 1e3, None, _TIME),
     "wall_time_step": Quantity("wall time", "µs a sequence and step", "second a sequence and step", 1e6, None, _TIME),

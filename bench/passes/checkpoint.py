@@ -47,7 +47,8 @@ def restore(state: dict[str, Any], rule: LearningRule, network: nn.Module, updat
     update.optimiser.load_state_dict(state["optimiser"])
     if update.schedule is not None:
         update.schedule.load_state_dict(state["schedule"])
-    update.count, update.zeroed = state["updates"], state["zeroed"]
+    update.count = state["updates"]
+    update.zeroed = state["zeroed"]
     torch.set_rng_state(state["random"])
     for device, numbers in state["random_on"].items():
         torch.cuda.set_rng_state(numbers, device)

@@ -60,11 +60,11 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
             value=trained.seconds, unit="second", method="whole training pass; other runs may share the machine"
         ),
     }
-    if trained.zeroed:
+    if zeroed := int(trainer.update.zeroed):
         measures["zeroed_updates"] = Measure(
-            value=trained.zeroed,
+            value=zeroed,
             unit="update",
-            method=f"of {trained.updates}, whose gradient clipping set to 0: its norm was infinite in float32",
+            method=f"of {trainer.update.count}, whose gradient clipping set to 0: its norm was infinite in float32",
         )
     for name, seen in trained.observations.items():
         value = finite(seen.value)

@@ -37,10 +37,6 @@ class Trained(NamedTuple):
     """Observations of the rule over the last epoch."""
     aligned: dict[str, Measure]
     """Latest alignment of the gradient with BPTT's; empty if it was not measured."""
-    zeroed: int
-    """Updates whose gradient clipping set to 0, as its norm was infinite in float32."""
-    updates: int
-    """All updates."""
     phases: dict[str, float]
     """Seconds: load, learn (without update), update, evaluate, align, checkpoint."""
     seconds: float

@@ -254,8 +254,6 @@ class Trainer:
             loss=position.loss,
             observations=self.observations,
             aligned=self.aligned,
-            zeroed=int(self.update.zeroed),
-            updates=self.update.count,
             phases=dict(self.clock.phases),
             seconds=self._seconds(),
             continued=position.continued,

@@ -61,7 +61,7 @@ def test_every_measure_is_on_the_page(measures):
 
 def test_the_page_names_no_measure_that_is_not(measures):
     mse_measures = {name.replace("accuracy", "mse") for name in measures if name.startswith("accuracy")}
-    known = {*measures, *ON_CUDA, *mse_measures}
+    known = {*measures, *ON_CUDA, *mse_measures, "zeroed_updates"}  # of a gradient that overflows
     assert [pattern for pattern in documented() if not fnmatch.filter(known, pattern)] == []
 
 
