@@ -149,7 +149,7 @@ def describe(record: Record) -> str:
         if name and (measure := record.measures.get(name)) and measure.value is not None
     ]
     if zeroed := record.measures.get("zeroed_updates"):
-        shown.append(f"{zeroed.value:g} updates were 0: the gradient overflowed")
+        shown.append(f"updates set to 0 as the gradient overflowed: {zeroed.value:g}")
     shown += [f"{name} pass {why}" for name, why in record.failed_passes.items()]
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
 

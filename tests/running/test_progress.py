@@ -14,5 +14,5 @@ from throughtime.running.progress import describe
 def test_the_line_of_a_run_says_how_many_updates_clipping_set_to_zero(store, zeroed):
     measures = results("mse", 0.125, 1 / 6) | ({"zeroed_updates": measure(zeroed, "update")} if zeroed else {})
     record = read_record(put(store, run_spec("bptt ltc adding"), metric="mse", measures=measures) / RECORD)
-    note = "  7 updates were 0: the gradient overflowed" if zeroed else ""
+    note = "  updates set to 0 as the gradient overflowed: 7" if zeroed else ""
     assert describe(record) == f"ok  {record.label}  mse 0.125{note}  62.0 s"
