@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import tempfile
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +76,7 @@ def update(
         if recorded and before:
             files.unpack(path, Store(folder))
         made = Results.load(folder, [name]).select(scale=scale)
-        runs = _finished(suite, scale, made) if recorded else list(made.frame["id"])
+        runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
         records = [made.record(run_id) for run_id in runs]
         curves = {run_id: made.curve(run_id) for run_id in runs}
     write_baseline(path, records, curves)
@@ -86,20 +87,30 @@ def update(
     print_text(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
 
 
-def _finished(suite: str, scale: Scale, made: Results) -> list[str]:
+def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> list[str]:
     """Return the ids of the current runs that belong to a suite as it is now; print how many it has, and what is left
-    out."""
+    out.
+
+    The values of a cell that is tuned are known from its trials, which no baseline has: a committed run stays if the
+    trials of its cell are not in this folder.
+    """
     from throughtime.records.results import KEYS
     from throughtime.records.store import Store
     from throughtime.running.plan import run_of
     from throughtime.running.sweep import Request, sweeps
+    from throughtime.suites.suite import load_suite
 
     planned = [p.spec for sweep in sweeps(Request(suite, scale, Store(made.folder))) for p in sweep.planned]
     wanted = {spec.id({}) for spec in planned if not spec.trial}
-    runs = [run for run in made.frame["id"] if run_of(made.record(run).spec) in wanted]
+    cells = {tuple(part.label for part in cell[:4]) for cell in load_suite(suite, scale).cells[scale]}
+    untried = cells - {spec.cell for spec in planned if not spec.trial}
+    kept = {run for run in made.frame["id"] if run in committed and made.record(run).spec.cell in untried}
+    runs = [run for run in made.frame["id"] if run in kept or run_of(made.record(run).spec) in wanted]
+    if kept:
+        print_text(f"committed runs that stay, since the trials of their cells are not here: {len(kept)}")
     command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
-    missing = f"; `{command}` makes the others" if len(runs) < len(wanted) else ""
-    print_text(f"{len(runs)} of {len(wanted)} runs are recorded{missing}")
+    missing = f"; `{command}` makes the others" if len(runs) - len(kept) < len(wanted) else ""
+    print_text(f"{len(runs) - len(kept)} of {len(wanted)} runs are recorded{missing}")
     if others := len(made.frame) - len(runs):
         print_text(f"runs left out because the suite lacks them, or has them with other settings: {others}")
     if older := int(made.frame.groupby(KEYS)["superseded"].first().sum()):
