@@ -18,6 +18,7 @@ from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.baselines import curves_path
 from throughtime.records.code_digest import code_of
 from throughtime.records.store import Store
+from throughtime.running.tuning import after_tuning
 from throughtime.suites.strict_yaml import Document
 from throughtime.suites.suite import load_suite
 
@@ -173,6 +174,26 @@ def test_a_suite_is_committed_in_pieces(pieces, capsys):
     assert "2 of 2 runs are recorded\n" in said and "left out" not in said
     after = [file.read_text().splitlines() for file in (baseline, curves_path(baseline))]
     assert [len(lines) for lines in after] == [2, 2] and [lines[:1] for lines in after] == before
+
+
+def test_committed_runs_of_tuned_cells_stay_without_their_trials(tmp_path, capsys):
+    """Two cells of one trial each; the second day has the trial and the runs of one of them."""
+    path, folder = tmp_path / "tuned.yaml", tmp_path / "baselines"
+    tuned = SUITE.replace("[bptt]", "[bptt, rolling_tbptt]") + "tune: {options: {training.learning_rate: [1e-2]}}\n"
+    path.write_text(tuned.replace("suite: tried", "suite: tuned"))
+    suite = load_suite(path)
+    words = ["baseline", "update", str(path), "--baselines", str(folder), "--reason", "x", "--recorded", "--results"]
+    for day, trials in enumerate((suite.trials["tiny"], suite.trials["tiny"][1:])):
+        store = Store(tmp_path / f"day {day}")
+        measures = MEASURES | {"accuracy_validation": measure(0.5, "fraction")}
+        for trial in (trial for cell in trials for trial in cell):
+            (spec,) = suite.runs_of_trial("tiny", trial)
+            put(store, spec, metric="accuracy", measures=measures)
+        for planned in after_tuning(suite, "tiny", store, suite.trials["tiny"]).planned:
+            put(store, planned.spec, metric="accuracy", measures=MEASURES)
+        assert main([*words, str(store.folder)]) == 0
+        assert len((folder / "tuned-tiny.jsonl").read_text().splitlines()) == 4
+    assert "committed runs that stay, since the trials of their cells are not here: 2" in capsys.readouterr().out
 
 
 def test_what_is_not_of_the_suite_is_not_committed_and_named(pieces, tmp_path, capsys):
