@@ -46,7 +46,8 @@ def silent(results: Results, scale: str) -> Drawn | None:
     notes = [
         f"Scale {scale}, 128 units, batch 128; suites fptt-silent, fptt-alpha (none) and fptt-bptt. Validation split, "
         "after each epoch; a line: a run. Silent: the threshold is 10⁶, which no membrane reaches; initial weights and "
-        f"data are those of the spiking run. Dashed: error of a constant prediction, {TRIVIAL:.3f}."
+        f"data are those of the spiking run. Straight lines of BPTT: the gradient overflows, and clipping makes it 0. "
+        f"Dashed: error of a constant prediction, {TRIVIAL:.3f}."
     ]
     finish(figure, title, notes, STYLES)
     return Drawn(figure, data, title, notes)
