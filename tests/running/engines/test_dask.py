@@ -36,20 +36,26 @@ def cluster_of(workers: int):
 
 
 @pytest.fixture(scope="module")
-def shared_engine():
-    """The engine of `local:2`: a scheduler in this process, and two worker processes."""
-    from throughtime.running.engines.dask import DaskEngine
-
-    engine = DaskEngine("local:2", [], NO_LIMITS, print)
-    yield engine
-    engine.close()
+def engines():
+    """Engines of `local:2`, of which the last one is in use."""
+    made = []
+    yield made
+    for engine in made:
+        engine.close()
 
 
 @pytest.fixture
-def engine_of_this_machine(shared_engine):
-    """The engine once both workers are there: a test before may have ended one, and another takes its place."""
-    shared_engine._client.wait_for_workers(2, timeout=60)
-    return shared_engine
+def engine_of_this_machine(engines):
+    """The engine of `local:2`: a scheduler in this process, and two worker processes; a new one after a test that ended
+    a worker, whose place Dask does not always fill."""
+    from throughtime.running.engines.dask import DaskEngine
+
+    if engines and len(engines[-1]._client.scheduler_info()["workers"]) < 2:
+        engines.pop().close()
+    if not engines:
+        engines.append(DaskEngine("local:2", [], NO_LIMITS, print))
+    engines[-1]._client.wait_for_workers(2, timeout=60)
+    return engines[-1]
 
 
 @pytest.fixture
