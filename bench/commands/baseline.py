@@ -101,16 +101,19 @@ def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> l
     from throughtime.suites.suite import load_suite
 
     planned = [p.spec for sweep in sweeps(Request(suite, scale, Store(made.folder))) for p in sweep.planned]
-    wanted = {spec.id({}) for spec in planned if not spec.trial}
-    cells = {tuple(part.label for part in cell[:4]) for cell in load_suite(suite, scale).cells[scale]}
-    untried = cells - {spec.cell for spec in planned if not spec.trial}
-    kept = {run for run in made.frame["id"] if run in committed and made.record(run).spec.cell in untried}
-    runs = [run for run in made.frame["id"] if run in kept or run_of(made.record(run).spec) in wanted]
+    current = [spec for spec in planned if not spec.trial]
+    wanted = {spec.id({}) for spec in current}
+    untried = {spec.cell for spec in load_suite(suite, scale).expand(scale)} - {spec.cell for spec in current}
+    specs = {run: made.record(run).spec for run in made.frame["id"]}
+    kept = {run for run in committed & specs.keys() if specs[run].cell in untried}
+    recorded = {run for run, spec in specs.items() if run_of(spec) in wanted}
+    belonging = kept | recorded
+    runs = [run for run in specs if run in belonging]
     if kept:
         print_text(f"committed runs that stay, since the trials of their cells are not here: {len(kept)}")
     command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
-    missing = f"; `{command}` makes the others" if len(runs) - len(kept) < len(wanted) else ""
-    print_text(f"{len(runs) - len(kept)} of {len(wanted)} runs are recorded{missing}")
+    missing = f"; `{command}` makes the others" if len(recorded) < len(wanted) else ""
+    print_text(f"{len(recorded)} of {len(wanted)} runs are recorded{missing}")
     if others := len(made.frame) - len(runs):
         print_text(f"runs left out because the suite lacks them, or has them with other settings: {others}")
     if older := int(made.frame.groupby(KEYS)["superseded"].first().sum()):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from throughtime.records.results import Results, rows_with
 from throughtime.records.store import validation_metric
@@ -74,13 +75,18 @@ def first_below(results: Results, cell: EvidenceCell, bound: float) -> list[floa
     ]
 
 
-@functools.lru_cache(maxsize=64)  # the value of a claim and what it lacks read the same cells
-def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, float]], bool]]:
-    """Return the curve of (iteration, validation error) of each run of a cell, and whether the run diverged."""
+def ended_runs(results: Results, cell: EvidenceCell) -> pd.DataFrame:
+    """Return id, label and status of the runs of a cell that finished or diverged."""
     wanted = {"suite": cell.suite or SUITES[cell.T], "rule": cell.rule, "neuron": cell.neuron}
     wanted |= {"dataset": f"adding-{cell.T}"} if cell.suite else {}
     ended = results.frame["status"].isin(("ok", "diverged"))
-    runs = results.frame.loc[rows_with(results.frame, **wanted) & ended, ["id", "status"]]
+    return results.frame.loc[rows_with(results.frame, **wanted) & ended, ["id", "label", "status"]]
+
+
+@functools.lru_cache(maxsize=64)  # the value of a claim and what it lacks read the same cells
+def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, float]], bool]]:
+    """Return the curve of (iteration, validation error) of each run of a cell, and whether the run diverged."""
+    runs = ended_runs(results, cell)
     curves = []
     for run, status in zip(runs["id"], runs["status"], strict=True):
         rows = [(int(row["iteration"]), validation_metric(row, "mse")) for row in results.curve(run)]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from throughtime.records.results import Results, rows_with
+from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.fptt.adding import TRIVIAL
-from throughtime.reports.fptt.evidence import EvidenceCell
+from throughtime.reports.fptt.evidence import ended_runs
 from throughtime.reports.fptt.silent import UNDER_BPTT, WINDOWS, Twins
 from throughtime.reports.styles import Style
 
@@ -26,7 +26,8 @@ TITLES = {"none": "windows, released neuron", "bptt": "BPTT, paper's neuron"}
 @styled
 def silent(results: Results, scale: str) -> Drawn | None:
     """Draw the error over the firing rate against iterations: a column per pair of twins, a line per run."""
-    data = pd.DataFrame(row for pair in (*WINDOWS, *UNDER_BPTT) for row in _rows(results, scale, pair))
+    runs = results.select(scale=scale)
+    data = pd.DataFrame(row for pair in (*WINDOWS, *UNDER_BPTT) for row in _rows(runs, pair))
     if data.empty or set(data["network"]) != set(STYLES):
         return None
     columns = list(dict.fromkeys(data["column"]))
@@ -53,10 +54,11 @@ def silent(results: Results, scale: str) -> Drawn | None:
     return Drawn(figure, data, title, notes)
 
 
-def _rows(results: Results, scale: str, pair: Twins) -> Iterator[dict[str, object]]:
+def _rows(results: Results, pair: Twins) -> Iterator[dict[str, object]]:
     """Yield a row per epoch of the runs of a pair."""
     for network, cell in zip(("silent", "spiking"), pair, strict=True):
-        for run, label in _runs(results, scale, cell):
+        runs = ended_runs(results, cell)
+        for run, label in zip(runs["id"], runs["label"], strict=True):
             for row in results.curve(run):
                 mse, rate = validation_metric(row, "mse"), row["firing_rate"]
                 yield {
@@ -67,14 +69,6 @@ def _rows(results: Results, scale: str, pair: Twins) -> Iterator[dict[str, objec
                     "mse": np.nan if mse is None else mse,
                     "firing_rate": rate,
                 }
-
-
-def _runs(results: Results, scale: str, cell: EvidenceCell) -> list[tuple[str, str]]:
-    """Return id and label of the runs of a cell that ended well or diverged."""
-    wanted = {"suite": cell.suite, "scale": scale, "rule": cell.rule, "neuron": cell.neuron}
-    frame = results.frame
-    frame = frame[rows_with(frame, **wanted, dataset=f"adding-{cell.T}") & frame["status"].isin(("ok", "diverged"))]
-    return list(zip(frame["id"], frame["label"], strict=True))
 
 
 def _plot(panel: Axes, lines: pd.DataFrame, column: str) -> None:
