@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -187,10 +188,13 @@ _GREEK = (
 
 def escaped(plain: str) -> str:
     """Escape text for LaTeX: Greek letters become maths; letters unknown to pdfLaTeX become their Unicode names."""
-    return "".join(_LATEX.get(c) or (c if c.isascii() else _letter(c)) for c in plain)
+    return "".join(map(_escaped_letter, plain))
 
 
-def _letter(character: str) -> str:
+@functools.cache
+def _escaped_letter(character: str) -> str:
+    if character in _LATEX or character.isascii():
+        return _LATEX.get(character, character)
     name = unicodedata.name(character, "unknown character").lower()
     greek = name.removeprefix("greek small letter ").replace("lamda", "lambda")
     if greek in _GREEK.split():

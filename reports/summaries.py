@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from throughtime.records.results import KEYS, Results, frame_of
 from throughtime.reports.best import direction
 from throughtime.reports.cells import FAILED, older, one_line, reading_order, runs_of
 from throughtime.reports.once import once
-from throughtime.reports.plain_values import Columns, Row, is_missing, row_groups
+from throughtime.reports.plain_values import Columns, Row, is_missing
 from throughtime.reports.quantities import LEVEL, PROTOCOLS, QUANTITIES, quantity, replicate_interval
 from throughtime.spec import MEASURED_ONCE
 
@@ -95,7 +96,22 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
 @once
 def summary_rows(results: Results, measure: str) -> list[Row]:
     """Return the rows of the summary of one measure of all runs of results; see `summarise`."""
-    return _summary(*_columns_and_tasks(results), measure)
+    columns, tasks = _columns_and_tasks(results)
+    if columns.frame.empty:
+        return []
+    rows = [row for suite, scale in tasks for row in suite_summary(results, suite, scale, measure)]
+    return [rows[i] for i in reading_order({key: [row[key] for row in rows] for key in KEYS})]
+
+
+def recorded_rows(results: Results, measure: str) -> list[Row]:
+    """Return the rows of `summary_rows` of the suites and scales in which a run has recorded the measure."""
+    columns, tasks = _columns_and_tasks(results)
+    return [
+        row
+        for key, suite_tasks in tasks.items()
+        if measure in METRICS or any(columns.known(task.places, f"unit.{measure}") for task in suite_tasks)
+        for row in suite_summary(results, *key, measure)
+    ]
 
 
 @once
@@ -104,14 +120,11 @@ def summary_of(results: Results, measure: str) -> pd.DataFrame:
     return summary_frame(summary_rows(results, measure))
 
 
+@once
 def suite_summary(results: Results, suite: str, scale: str, measure: str = "metric") -> list[Row]:
     """Return the rows of the summary of one measure of a suite and scale; see `summarise`."""
-    return _by_suite(results, measure).get((suite, scale), [])
-
-
-@once
-def _by_suite(results: Results, measure: str) -> dict[tuple[str, ...], list[Row]]:
-    return dict(row_groups(summary_rows(results, measure), ["suite", "scale"]))
+    columns, tasks = _columns_and_tasks(results)
+    return _summary(columns, tasks.get((suite, scale), []), measure)
 
 
 def summary_frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -120,9 +133,13 @@ def summary_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 @once
-def _columns_and_tasks(results: Results) -> tuple[Columns, list[_Task]]:
+def _columns_and_tasks(results: Results) -> tuple[Columns, dict[tuple[str, str], list[_Task]]]:
+    """Return the columns of all runs, and the tasks of each suite and scale."""
     columns = Columns(runs_of(results))
-    return columns, _tasks(columns)
+    tasks: dict[tuple[str, str], list[_Task]] = {}
+    for task in _tasks(columns):
+        tasks.setdefault((task.cells[0].key["suite"], task.cells[0].key["scale"]), []).append(task)
+    return columns, tasks
 
 
 def _tasks(columns: Columns) -> list[_Task]:
@@ -206,7 +223,7 @@ def further_metrics(results: Results) -> list[Row]:
     """Summarise each metric of a task besides the headline metric, at the final epoch: rows as of `summarise`."""
     columns, tasks = _columns_and_tasks(results)
     rows: list[Row] = []
-    for task in tasks:
+    for task in itertools.chain(*tasks.values()):
         headline = _metric_of(columns, task.places, "metric")
         names = [name for name in task_metrics(_recorded(columns, task.places)) if name != headline]
         rows += [row for name in names for row in _task_summary(columns, task, name)]

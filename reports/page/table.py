@@ -22,7 +22,7 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.plain_values import Row, is_missing, row_groups, rows_of
 from throughtime.reports.quantities import quantity
-from throughtime.reports.summaries import summary_rows
+from throughtime.reports.summaries import recorded_rows, summary_rows
 
 MEMORY = ("peak_live_bytes_streamed", "peak_live_bytes", "peak_process_bytes")
 """Measures of memory: the first that was measured has a visible column."""
@@ -49,7 +49,7 @@ def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any
     """
     runs = runs_of(results)
     names = ["metric", *FURTHER, "wall_time", *MEMORY, "firing_rate", *_others(runs)]
-    of_names = {name: summary_rows(results, name) for name in dict.fromkeys(names)}
+    of_names = {name: recorded_rows(results, name) for name in dict.fromkeys(names)}
     summaries = {name: summary for name, summary in of_names.items() if any(row["n"] for row in summary)}
     memory = next((name for name in MEMORY if name in summaries), "")
     first = [memory if name == "memory" else name for name in FIRST if name != "suite" or len(suites) > 1]
