@@ -21,8 +21,8 @@ from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.checks import assert_sound, tiny
-from throughtime.checks.contract import memory
+from throughtime.checks import assert_sound, cases, tiny
+from throughtime.checks.contract import alignment, memory
 from throughtime.checks.contract.networks import over_nets
 from throughtime.checks.contract.rules import on_each_neuron
 from throughtime.checks.fact import CheckResult, DoesNotApplyError, Fact, Observed, evaluate, worst
@@ -105,9 +105,12 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 def few_steps(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
-    """Facts on memory see sequences of these lengths alone, and four batches; for speed."""
+    """Facts on memory see sequences of these lengths alone, those on gradients short ones and few draws; for speed."""
     monkeypatch.setattr(memory, "LENGTHS", lengths)
     monkeypatch.setattr(memory, "BATCHES", 4)
+    monkeypatch.setattr(cases, "LONG", 20)
+    monkeypatch.setattr(cases, "WIDE", 6)
+    monkeypatch.setattr(alignment, "DRAWS", 6)
 
 
 def few_facts(monkeypatch: pytest.MonkeyPatch, kind: str, *parts: str) -> None:

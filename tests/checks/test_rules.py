@@ -8,18 +8,17 @@ import random
 import pytest
 import torch
 
-from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, title
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, few_steps, title
 from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.checks.contract import memory
 
 
 @pytest.fixture(autouse=True)
 def neurons(monkeypatch):
     few_neurons(monkeypatch, "lif")
-    monkeypatch.setattr(memory, "LENGTHS", (30, 35, 40))  # whose faults begin later: test_rules_later.py
+    few_steps(monkeypatch, 20, 25, 30)  # whose faults begin later: test_rules_later.py
 
 
 class Online(TruncatedBPTT):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, names_of_facts, title
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, few_steps, names_of_facts, title
 from tests.checks.test_rules import APPROXIMATE, TRUNCATED, Online
 from tests.checks.test_rules import TWINS as CONTRACT
 from tests.checks.test_rules_later import ALONG, FAMILY, KNOWN
@@ -24,7 +24,7 @@ from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.influence.ostl import OSTL
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.checks.contract import memory
+from throughtime.checks.contract import alignment, memory
 from throughtime.checks.tiny import INPUTS, backprop, error, learn, seeded
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
@@ -36,8 +36,8 @@ from throughtime.registry import ALGORITHMS
 @pytest.fixture(autouse=True)
 def neurons(monkeypatch):
     few_neurons(monkeypatch, "lif")
-    monkeypatch.setattr(memory, "LENGTHS", (12, 15, 24))
-    monkeypatch.setattr(memory, "SQUARES", (64, 81, 100, 121))
+    few_steps(monkeypatch, 12, 15, 24)
+    monkeypatch.setattr(memory, "SQUARES", (36, 49, 64, 81))
 
 
 # --- of the second window on
@@ -358,7 +358,7 @@ def uoro(isolated_registries):
     return ALGORITHMS["uoro"].factory
 
 
-def test_a_rule_that_is_right_in_the_mean_holds_and_one_that_is_turned_around_does_not(uoro):
+def test_a_rule_that_is_right_in_the_mean_holds_and_one_that_is_turned_around_does_not(uoro, monkeypatch):
     """One gradient of UORO has a cosine to BPTT's of nearly 0; only its mean over many draws shows the direction."""
 
     class TurnedAround(uoro):
@@ -373,6 +373,7 @@ def test_a_rule_that_is_right_in_the_mean_holds_and_one_that_is_turned_around_do
 
             super().begin(batch, turned)
 
+    monkeypatch.setattr(alignment, "STEPS", 8)  # the fewer, the fewer draws decide
     assert fact_of("rules", uoro, ALONG).verdict == "holds"
     assert fact_of("rules", TurnedAround, ALONG).verdict == "fails"
     assert fact_of("rules", uoro, APPROXIMATE).verdict == "does not apply"

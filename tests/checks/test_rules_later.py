@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_facts, few_neurons, title
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_facts, few_neurons, few_steps, title
 from tests.checks.test_rules import EXACT, TRUNCATED, Online, Spoilt
 from throughtime.algorithms.base import Claims
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.checks.contract import alignment, memory
 from throughtime.checks.run import check
 from throughtime.checks.window import stepped
 from throughtime.registry import load_plugin
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.usefixtures("isolated_registries")
 @pytest.fixture(autouse=True)
 def neurons(monkeypatch):
     few_neurons(monkeypatch, "lif")
+    monkeypatch.setattr(alignment, "DRAWS", 6)
+    monkeypatch.setattr(memory, "LENGTHS", (12, 15, memory.LENGTHS[-1]))
 
 
 # --- what one layer, 12 steps, 5 samples and one target do not show
@@ -366,6 +369,7 @@ def test_a_rule_of_which_nothing_else_is_known_gets_a_warning():
 @pytest.mark.parametrize("name", ["spsa", "evolution_strategy", "forward_gradient", "local_losses"])
 def test_a_sound_rule_that_is_no_backward_pass(name, monkeypatch):
     few_facts(monkeypatch, "rules", "one step", "losses", "claims approximate", "each batch", "claims O(T)", KNOWN)
+    few_steps(monkeypatch, 12, 15, 20)
     load_plugin(ESTIMATORS)
     verdicts = {result.fact: result for result in check([name])}
     assert not [result for result in verdicts.values() if result.verdict == "fails"]
