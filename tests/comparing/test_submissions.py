@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.code_digest import code_of
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.registry import ALGORITHMS
+from throughtime.registry import ALGORITHMS, isolated
 from throughtime.suites.suite import load_suite
 
 STEPS = load_suite("quick").cells["tiny"][0].dataset.options["steps"]
@@ -126,26 +124,30 @@ def test_a_suite_of_the_users_own_is_refused(submission, tmp_path):
         write_submission([mine], "Ada", folder=tmp_path)
 
 
-def test_the_check_repeats_a_run_with_the_code_of_the_file(tmp_path, monkeypatch, isolated_registries, capsys):
+def test_the_check_repeats_a_run_with_the_code_of_the_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["run", "quick", "--scale", "tiny", "--set", "rules=[eprop, tbptt, fptt, summed_tbptt]", "--set"]
     words += ["passes=[train]", "--only", "summed_tbptt lif digits #0", "--plugin", str(PLUGIN), "--results", "runs"]
-    assert main(words) == 0
-    submit = ["submit", "quick", "--scale", "tiny", "--results", "runs", "--author", "Ada"]
-    assert main([*submit, "--plugin", str(PLUGIN)]) == 0
+    submit = ["submit", "quick", "--scale", "tiny", "--results", "runs", "--author", "Ada", "--plugin", str(PLUGIN)]
+    with isolated():
+        assert main(words) == main(submit) == 0
     path = Path("results/submissions/quick-tiny-Ada.jsonl")
     assert f"next: `throughtime submit --check {path}`" in capsys.readouterr().out
-    check = [sys.executable, "-m", "throughtime", "submit", "--check", str(path), "--seed", "1"]
-    done = subprocess.run(check, capture_output=True, text=True)
-    assert done.returncode == 0 and "values edited by hand: 0" in done.stdout, done.stdout + done.stderr
+
+    def check():
+        with isolated():
+            return main(["submit", "--check", str(path), "--seed", "1"]), *capsys.readouterr()
+
+    code, out, err = check()
+    assert code == 0 and "values edited by hand: 0" in out, out + err
 
     edit(path, 1, lambda p: p["measures"]["accuracy"].update(value=0.99))
-    done = subprocess.run(check, capture_output=True, text=True)
-    assert done.returncode == 1 and "accuracy: 0.99 → " in done.stdout
+    code, out, _ = check()
+    assert code == 1 and "accuracy: 0.99 → " in out
 
     edit(path, 0, lambda p: p["plugins"].update({PLUGIN.name: PLUGIN.read_text() + "\nMORE = 1\n"}))
-    done = subprocess.run(check, capture_output=True, text=True)
-    assert done.returncode == 2 and "the source of summed_tbptt is not that of the record" in done.stderr
+    code, _, err = check()
+    assert code == 2 and "the source of summed_tbptt is not that of the record" in err
 
 
 @pytest.mark.parametrize(
