@@ -27,7 +27,7 @@ from throughtime.numerics.precision import in_precision
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 
 DEVICE = "meta"
-STEPS, BATCH, INPUTS, OUTPUTS = 4, 5, 3, 2
+STEPS, BATCH, INPUTS, OUTPUTS = 3, 5, 3, 2
 RULES = {
     **{name: (name, {}) for name in ("bptt", "eprop", "diagonal_rtrl", "rtrl")},
     "tbptt": ("tbptt", {"window": 2}),
@@ -98,7 +98,9 @@ class OneDevice(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32", **options) -> str | None:
+def learn(
+    rule, neuron="lif", network="recurrent", task=None, precision="float32", steps=STEPS, **options
+) -> str | None:
     """Learn one batch with every tensor on the device; return the reason that the rule declines with, or None."""
     task = task or Regression(chance=1.0)
     setting = tiny_setting(NETWORKS[network]) or Setting(INPUTS, OUTPUTS, neuron, options={"hidden": [4], **options})
@@ -111,9 +113,9 @@ def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32
     target = torch.zeros(BATCH, setting.outputs if isinstance(setting.outputs, int) else OUTPUTS)
     if isinstance(task, Classification):
         target = torch.zeros(BATCH, dtype=torch.int64)
-    x = torch.zeros(STEPS, BATCH, math.prod(shape_of(setting.inputs)), device=DEVICE)
+    x = torch.zeros(steps, BATCH, math.prod(shape_of(setting.inputs)), device=DEVICE)
     batch = Batch(x, target.to(DEVICE))
-    if (reason := rule.supports(net, task, STEPS)) is not None:
+    if (reason := rule.supports(net, task, steps)) is not None:
         return reason
     updates = 0
 
@@ -125,7 +127,7 @@ def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32
             p.grad = None
 
     with OneDevice():
-        rule.start(net, task, STEPS)
+        rule.start(net, task, steps)
         loss = learn_batch(rule, batch, update)
     assert loss.device.type == DEVICE and updates
     return None
@@ -176,7 +178,8 @@ def test_every_readout():
 
 def test_every_network():
     names = [name for name in NETWORKS.names() if name != "nir"]  # its neurons are those of a file, and no LTC
-    result = {network: fault("fptt, code", neuron="ltc", network=network) for network in names}
+    late = {"spytorch_mlp": {"steps": 4}}  # its output is a step late: a window of one step has no gradient
+    result = {name: fault("fptt, code", neuron="ltc", network=name, **late.get(name, {})) for name in names}
     result |= {"classes": fault("bptt", neuron="ltc", task=Classification(OUTPUTS))}
     assert {cell: message for cell, message in result.items() if message} == {}
 
