@@ -12,7 +12,7 @@ from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.layer_block import LayerBlock
 from throughtime.algorithms.otpe.postsynaptic import mean_derivatives, readers_leak, readers_of, reason_against
 from throughtime.algorithms.presynaptic_trace.filters import FilterInSeries
-from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace, Within
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.registry import algorithm
@@ -72,10 +72,10 @@ class ApproximateOTPE(PresynapticTrace):
         mean = self.means.get(block.layer.name)
         return None if mean is None else mean.advance(block)
 
-    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, None]:
-        return δI if post is None else L * post, None
+    def coefficients(self, L: Tensor, within: Within, post: Tensor | None) -> tuple[Tensor, None]:
+        return within().current if post is None else post.mul_(L), None
 
-    def passed_down(self, δI: Tensor, δ_trace: Tensor) -> Tensor:
+    def passed_down(self, within: Within, δ_trace: Tensor) -> Tensor:
         return δ_trace
 
     def end(self) -> None:

@@ -48,9 +48,10 @@ class Filter:
         """Advance â over a block of steps, p [steps, batch, ...]."""
         if not self.λ:
             return
+        like = next(iter(p.values()))
+        steps = len(like)
+        weights = self.λ ** torch.arange(steps - 1, -1, -1, dtype=like.dtype, device=like.device)
         for name, p_s in p.items():
-            steps = len(p_s)
-            weights = self.λ ** torch.arange(steps - 1, -1, -1, dtype=p_s.dtype, device=p_s.device)
             trace = (p_s.flatten(1).t() @ weights).view(p_s.shape[1:])
             self.last[name] = trace.add_(self.last[name], alpha=self.λ**steps) if name in self.last else trace
         for _ in range(steps):
@@ -72,8 +73,7 @@ class Filter:
         elif steps == 1 and d is None:
             yield Term(δ, {name: trace[None] for name, trace in self.last.items()}, self.last_of_one)
         else:
-            c = δ.new_zeros(steps, *δ.shape[1:])
-            c[selection] = δ
+            c = over_all_steps(δ, selection, steps)
             decay_backward(self.λ, c)
             c_past = self.λ * c[:1]
             if d is not None:
@@ -120,8 +120,7 @@ class FilterInSeries(Filter):
     def terms(self, p: Mapping[str, Tensor], δ: Tensor, d: Tensor | None, selection: Steps) -> Iterator[Term]:
         past, past_of_one, steps = dict(self.last), self.last_of_one, len(next(iter(p.values())))
         self._advance_second(p)
-        c = δ.new_zeros(steps, *δ.shape[1:])
-        c[selection] = δ
+        c = over_all_steps(δ, selection, steps)
         decay_backward(self.μ, c)
         c_past = self.μ * c[:1]
         if d is not None:
@@ -129,6 +128,15 @@ class FilterInSeries(Filter):
         yield from self.first.terms(p, c, None, slice(None))
         if past:
             yield Term(c_past, {name: trace[None] for name, trace in past.items()}, past_of_one)
+
+
+def over_all_steps(δ: Tensor, selection: Steps, steps: int) -> Tensor:
+    """Return δ of the chosen steps in memory of its own, and 0 at the others, [steps, ...]."""
+    if len(δ) == steps:
+        return δ.clone(memory_format=torch.contiguous_format)
+    c = δ.new_zeros(steps, *δ.shape[1:])
+    c[selection] = δ
+    return c
 
 
 def decay_backward(λ: float, c: Tensor) -> None:

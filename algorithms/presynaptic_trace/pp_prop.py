@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -13,11 +11,11 @@ from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.blocks import diagonal_remark
 from throughtime.algorithms.eligibility.layer_block import LayerBlock
-from throughtime.algorithms.eligibility.traces import derivative_at
-from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace, Within
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
-from throughtime.neurons.base import Derivative
+from throughtime.neurons.kernels.kernel import loops_of
+from throughtime.neurons.kernels.neuron_trace import advance_traces
 from throughtime.registry import algorithm
 
 
@@ -69,13 +67,13 @@ class PPProp(PresynapticTrace):
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
             return reason
-        for layer, state in zip(network.layers, network.initial_state(1).layers, strict=True):
+        for layer in network.layers:
             if len(layer.neuron.shape) > 1:
                 return f"{layer.name}: the trace of each neuron is implemented for a vector of neurons"
             if layer.neuron.currents > 1:
                 return f"{type(layer.neuron).__name__} has several currents, a trace of each would be needed"
-            if layer.neuron.partials(state.z, state, state) is None:
-                return f"{type(layer.neuron).__name__} has no partial derivatives"
+            if loops_of(layer.neuron) is None:
+                return f"{type(layer.neuron).__name__} has no equations to differentiate"
         return None
 
     def remark(self, network: Network) -> str | None:
@@ -83,50 +81,19 @@ class PPProp(PresynapticTrace):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        self.neuron_traces = {layer.name: dict[str, Tensor]() for layer in self.network.layers}
+        self.neuron_traces = dict[str, tuple[Tensor, ...]]()
 
     def postsynaptic(self, block: LayerBlock) -> Tensor:
-        layer, steps = block.layer, len(block.currents)
-        partials = layer.neuron.partials(block.currents.flatten(0, 1), block.states_before(), block.states_after())
-        assert partials is not None, "`supports` rejects such a neuron"
-        α_p, like = self.decay, block.states.z
-        before = [(s, r, by_step(α_p * f, steps, like)) for (s, r), f in partials.from_previous.items()]
-        inflow = [(s, by_step((1 - α_p) * f, steps, like)) for s, f in partials.inflows["current"].by_input.items()]
-        within = [(s, q, by_step(f, steps, like)) for (s, q), f in partials.within_step.items()]
-        past = {r for _, r, _ in before}
-        ones, ε, ε_o = like.new_ones(like.shape[1], 1), self.neuron_traces[layer.name], torch.empty_like(like[1:])
-        for t in range(steps):
-            new: dict[str, Tensor] = {}
-            for s, r, f in before:
-                if r in ε:
-                    new[s] = plus(new.get(s), f[t], ε[r])
-            for s, f in inflow:
-                new[s] = plus(new.get(s), f[t], ones)
-            for s, q, f in within:
-                if q in new:
-                    new[s] = plus(new.get(s), f[t], new[q])
-            ε_o[t] = new[self.sends(layer)]
-            ε = {r: new[r] for r in past if r in new}
-        self.neuron_traces[layer.name] = ε
+        layer, ε = block.layer, self.neuron_traces.get(block.layer.name)
+        ε_o, self.neuron_traces[layer.name] = advance_traces(
+            layer.neuron, block.currents, block.states, ε, self.decay, self.sends(layer)
+        )
         return ε_o
 
-    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, None]:
+    def coefficients(self, L: Tensor, within: Within, post: Tensor | None) -> tuple[Tensor, None]:
         assert post is not None
-        return L * post, None
+        return post.mul_(L), None
 
     def end(self) -> None:
         super().end()
         del self.neuron_traces
-
-
-def by_step(factor: Derivative, steps: int, like: Tensor) -> Sequence[Tensor]:
-    """Return a derivative at each step, as tensors; see `derivative_at`."""
-    f = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
-    if f.dim() == 3:
-        f = f[:, 0]  # one current per neuron
-    return [cast(Tensor, derivative_at(f, t, steps)) for t in range(steps)]  # of a tensor, a tensor
-
-
-def plus(total: Tensor | None, factor: Tensor, ε: Tensor) -> Tensor:
-    """Return total + factor · ε."""
-    return factor * ε if total is None else torch.addcmul(total, factor, ε)

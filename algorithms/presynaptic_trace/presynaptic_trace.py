@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Annotated, Any
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import Claims, LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, gradient_of
-from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
+from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below, gradient_of
+from throughtime.algorithms.eligibility.layer_block import LayerBlock, StepGradient, Steps, step_gradient
 from throughtime.algorithms.presynaptic_trace.filters import Filter, membrane_decay
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -26,6 +27,7 @@ from throughtime.numerics.spike_product import add_weight_gradient
 from throughtime.registry import algorithm
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Within = Callable[[], StepGradient]
 
 
 @algorithm("presynaptic_trace")
@@ -157,38 +159,38 @@ class PresynapticTrace(BlockRule):
         if L is None:
             self.filters[layer.name].advance(block.sources)
             return None
-        within = step_gradient(block, self.sends(layer), L, selection)
-        δ_trace, δ_input = self.coefficients(L, within.current, None if post is None else post[selection])
+        within = cache(partial(step_gradient, block, self.sends(layer), L, selection))
+        δ_trace, δ_input = self.coefficients(L, within, None if post is None else post[selection])
         for c, a, bias_input in self.filters[layer.name].terms(block.sources, δ_trace, δ_input, selection):
             for name, synapse in layer.synapses.items():
                 add_map_gradient(synapse.module, c, a[name], bias_input)
-        own = dict(layer.neuron.named_parameters())
-        for name, gradient in within.parameters.items():
-            accumulate(own[name], gradient)
-        return self.passed_down(within.current, δ_trace)
+        if learnt := {name: p for name, p in layer.neuron.named_parameters() if p.requires_grad}:
+            for name, gradient in within().parameters.items():
+                accumulate(learnt[name], gradient)
+        return self.passed_down(within, δ_trace) if any(below(layer)) else None
 
     def postsynaptic(self, block: LayerBlock) -> Tensor | None:
         """Advance the trace of each neuron over a block; return it, [steps, batch, size]. None: the rule has none."""
         return None
 
-    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def coefficients(self, L: Tensor, within: Within, post: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the factors of â and of p in a layer's gradient at the chosen steps, [n, batch, ...]; None: 0.
 
         Args:
             L: learning signal of the layer.
-            δI: gradient of the layer's currents.
-            post: traces of its neurons, if the rule has them.
+            within: returns the gradient within the steps, which the first call computes.
+            post: traces of its neurons, if the rule has them, in memory that the factors may take.
         """
-        return δI, None
+        return within().current, None
 
-    def passed_down(self, δI: Tensor, δ_trace: Tensor) -> Tensor:
+    def passed_down(self, within: Within, δ_trace: Tensor) -> Tensor:
         """Return the gradient of a layer's currents from which the signals of the layers below come: that of the step.
 
         Args:
-            δI: gradient of the layer's currents.
+            within: as in `coefficients`.
             δ_trace: factor of â, from `coefficients`.
         """
-        return δI
+        return within().current
 
     def end(self) -> None:
         super().end()

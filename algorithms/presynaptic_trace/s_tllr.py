@@ -12,7 +12,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, step_gradient
-from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace, Within
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.registry import algorithm
@@ -91,9 +91,9 @@ class STLLR(PresynapticTrace):
         self.b[name] = b[-1].clone()
         return b[:-1]
 
-    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, Tensor]:
+    def coefficients(self, L: Tensor, within: Within, post: Tensor | None) -> tuple[Tensor, Tensor]:
         assert post is not None
-        return self.causal * δI, self.noncausal * L * post
+        return self.causal * within().current, self.noncausal * L * post
 
     def end(self) -> None:
         super().end()
