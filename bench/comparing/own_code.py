@@ -113,7 +113,7 @@ def losses_in_float64(
 
 
 def rerun_command(text: str, place: Path, plugins: Sequence[Path]) -> list[str]:
-    """Write a record into a folder; return the command that repeats its run.
+    """Write a record into a folder; return the command that repeats its run, to be called in this folder.
 
     Args:
         text: the JSON text of the record, as its version wrote it.
@@ -123,7 +123,7 @@ def rerun_command(text: str, place: Path, plugins: Sequence[Path]) -> list[str]:
     run = place / "recorded"
     run.mkdir()
     (run / RECORD).write_text(text, encoding="utf-8")
-    words = ["rerun", str(run), "--json", *(word for p in plugins for word in ("--plugin", str(p.resolve())))]
+    words = ["rerun", run.name, "--json", *(word for p in plugins for word in ("--plugin", str(p.resolve())))]
     return [sys.executable, "-m", "throughtime", *words]
 
 
