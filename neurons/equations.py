@@ -6,9 +6,10 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as member
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from throughtime.numerics.equations.evaluate import Value, evaluate
 from throughtime.numerics.equations.expression import ONE, Expression, Level, RefusedError, ancestors, traced
 from throughtime.numerics.equations.keep import fewest
 
+Built = TypeVar("Built")
 DERIVATIVES = ("before", "after", "current", "gate", "parameter")
 """Kinds of variables by which a variable of the step is differentiated: fields of the previous state, variables of the
 same step, currents, outputs of gates, trained parameters."""
@@ -40,6 +42,14 @@ class Equations:
     """Numbers and tensors of the neuron that the step reads, by attribute."""
     learnt: tuple[str, ...]
     """Names of the constants that are trained parameters."""
+    _built: dict[object, Any] = member(default_factory=dict)
+
+    def once(self, build: Callable[[Equations], Built]) -> Built:
+        """Return what a function builds from these equations, in one call; the result lives as long as they do."""
+        if build not in self._built:
+            self._built[build] = build(self)
+        built: Built = self._built[build]
+        return built
 
     def known(self, neuron: nn.Module, current: Tensor, state: Any) -> dict[Expression, Value]:
         """Return the values of the currents, of the state before the step and of the gates."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.equations import Equations, equations_of
+from throughtime.neurons.equations import equations_of
 from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.gate_products import GateProducts
 from throughtime.neurons.kernels.loops import READ, StepLoops, gradient_at
@@ -21,8 +20,6 @@ from throughtime.numerics.equations.evaluate import Value, evaluate
 from throughtime.numerics.equations.expression import Expression, Level
 from throughtime.numerics.loops import bound, runs_compiled
 from throughtime.numerics.spike_product import SpikeProduct
-
-_loops: weakref.WeakKeyDictionary[Equations, StepLoops] = weakref.WeakKeyDictionary()
 
 
 def loops_of(neuron: Neuron, single_step: bool = False) -> StepLoops | None:
@@ -36,9 +33,7 @@ def loops_of(neuron: Neuron, single_step: bool = False) -> StepLoops | None:
         return None
     if not single_step and not all(is_dense(getattr(neuron, gate.map)) for gate in equations.gates.values()):
         return None
-    if equations not in _loops:
-        _loops[equations] = StepLoops(equations)
-    return _loops[equations]
+    return equations.once(StepLoops)
 
 
 def constants_of(values: Mapping[Expression, Value], like: Tensor) -> tuple[Tensor, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
@@ -46,7 +45,7 @@ def advance_traces(neuron: Neuron, I: Tensor, states: Any, ε: Traces | None, λ
     """
     loops = loops_of(neuron)
     assert loops is not None, "the neuron has equations"
-    trace = _known.setdefault(loops.equations, NeuronTrace(loops.equations))
+    trace = loops.equations.once(NeuronTrace)
     ε = tuple(torch.zeros_like(I[0]) for _ in trace.before) if ε is None else ε
     before = type(states)(*(s[:-1].flatten(0, 1) for s in states))
     gates = [gate.output(neuron, I.flatten(0, 1), before).view_as(I) for gate in loops.equations.gates.values()]
@@ -157,6 +156,3 @@ class NeuronTrace:
 
 def _diagonal(name: str) -> Expression:
     return Expression("input", name=name, level=Level.NEURON)
-
-
-_known: weakref.WeakKeyDictionary[Equations, NeuronTrace] = weakref.WeakKeyDictionary()

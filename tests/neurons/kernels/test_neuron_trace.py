@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
+from throughtime.neurons.kernels.kernel import loops_of
 from throughtime.neurons.kernels.neuron_trace import advance_traces
 from throughtime.neurons.lif import LIF, LIFState
 from throughtime.numerics.loops import without_compiled_loops
@@ -65,3 +69,14 @@ def test_compiled_or_on_tensors_in_one_block_or_two(name, options, o):
     assert torch.allclose(in_blocks(neuron, I, states, o, 3, 7), whole, rtol=1e-12, atol=1e-15)
     with without_compiled_loops():
         assert torch.allclose(in_blocks(neuron, I, states, o, 3, 7), whole, rtol=1e-12, atol=1e-15)
+
+
+def test_what_is_built_for_a_neuron_ends_with_it():
+    neuron = LIF(3)
+    I, states = trajectory(neuron.double(), 2, 1)
+    in_blocks(neuron, I, states, "v", 2)
+    built = weakref.ref(loops_of(neuron))
+    assert built() is loops_of(neuron)
+    del neuron
+    gc.collect()
+    assert built() is None
