@@ -96,11 +96,8 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
 @once
 def summary_rows(results: Results, measure: str) -> list[Row]:
     """Return the rows of the summary of one measure of all runs of results; see `summarise`."""
-    columns, tasks = _columns_and_tasks(results)
-    if columns.frame.empty:
-        return []
-    rows = [row for suite, scale in tasks for row in suite_summary(results, suite, scale, measure)]
-    return [rows[i] for i in reading_order({key: [row[key] for row in rows] for key in KEYS})]
+    _, tasks = _columns_and_tasks(results)  # in reading order, as the runs are
+    return [row for suite, scale in tasks for row in suite_summary(results, suite, scale, measure)]
 
 
 def recorded_rows(results: Results, measure: str) -> list[Row]:
