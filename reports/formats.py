@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from csv import writer as csv_writer
 from pathlib import Path
@@ -18,8 +17,8 @@ from throughtime.reports.plain_values import Row
 from throughtime.reports.table import Entry, Table
 from throughtime.whole_files import write_whole
 
-FORMULA = re.compile(r"[=+\-@\t\r]")
-"""Start of a text that a spreadsheet takes for a formula."""
+FORMULA = frozenset("=+-@\t\r")
+"""First characters of a text that a spreadsheet takes for a formula."""
 
 
 def text(table: Table) -> str:
@@ -77,7 +76,7 @@ def _written(columns: Mapping[str, Sequence[Any]]) -> str:
 
 def _quoted(value: Any) -> Any:
     if isinstance(value, str):
-        return f"'{value}" if FORMULA.match(value) and not _is_number(value) else value
+        return f"'{value}" if value[:1] in FORMULA and not _is_number(value) else value
     return "" if value is None or value != value else value  # None or NaN
 
 

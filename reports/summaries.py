@@ -14,7 +14,7 @@ import pandas as pd
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.results import KEYS, Results, frame_of
 from throughtime.reports.best import direction
-from throughtime.reports.cells import FAILED, older, one_line, reading_order, runs_of
+from throughtime.reports.cells import FAILED, older, one_line, ordered, reading_order, runs_of
 from throughtime.reports.once import once
 from throughtime.reports.plain_values import Columns, Row, is_missing
 from throughtime.reports.quantities import LEVEL, PROTOCOLS, QUANTITIES, quantity, replicate_interval
@@ -89,7 +89,7 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
     Raises:
         UsageError: no run has that measure.
     """
-    columns = Columns(runs)
+    columns = Columns(ordered(runs))
     return summary_frame(_summary(columns, _tasks(columns), measure))
 
 
@@ -164,18 +164,18 @@ def _cell(key: tuple[str, ...], places: list[int], runs: list[_Run]) -> _Cell:
 
 
 def _summary(columns: Columns, tasks: Iterable[_Task], measure: str) -> list[Row]:
-    """Return the rows of `summarise` of the runs of some tasks."""
+    """Return the rows of `summarise` of the runs of some tasks, in the order of the runs."""
     frame = columns.frame
     if frame.empty:
         return []
     if measure not in QUANTITIES and f"unit.{measure}" not in frame:
         known = [*QUANTITIES, *(c.removeprefix("unit.") for c in map(str, frame) if c.startswith("unit."))]
         raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
-    return _in_order([row for task in tasks for row in _task_summary(columns, task, measure)])
+    return _with_deviations([row for task in tasks for row in _task_summary(columns, task, measure)])
 
 
-def _in_order(rows: list[Row]) -> list[Row]:
-    """Return rows in reading order, with their standard deviations."""
+def _with_deviations(rows: list[Row]) -> list[Row]:
+    """Return rows with their standard deviations."""
     by_n: dict[int, list[Row]] = {}
     for row in rows:
         by_n.setdefault(row["n"], []).append(row)
@@ -184,7 +184,7 @@ def _in_order(rows: list[Row]) -> list[Row]:
             deviations = np.array([row["values"] for row in alike]).std(axis=1, ddof=1).tolist()
             for row, deviation in zip(alike, deviations, strict=True):
                 row["sd"] = deviation
-    return [rows[i] for i in reading_order({key: [row[key] for row in rows] for key in KEYS})]
+    return rows
 
 
 def _task_summary(columns: Columns, task: _Task, measure: str) -> list[Row]:
@@ -224,7 +224,8 @@ def further_metrics(results: Results) -> list[Row]:
         headline = _metric_of(columns, task.places, "metric")
         names = [name for name in task_metrics(_recorded(columns, task.places)) if name != headline]
         rows += [row for name in names for row in _task_summary(columns, task, name)]
-    return _in_order(rows)
+    order = reading_order({key: [row[key] for row in rows] for key in KEYS})
+    return _with_deviations([rows[i] for i in order])
 
 
 def _metric_of(columns: Columns, places: list[int], measure: str) -> str:
@@ -253,7 +254,7 @@ def task_metrics(measures: Iterable[str]) -> list[str]:
 
 
 def _row(cell: _Cell, columns: Columns, shared: Row, protocol: str) -> Row:
-    """Return a row of `summarise`, with its columns in order; `_in_order` computes the deviation.
+    """Return a row of `summarise`, with its columns in order; `_with_deviations` computes the deviation.
 
     Args:
         cell: the cell.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
+from pydantic_core import to_json
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, runs_of, slug
@@ -98,8 +98,8 @@ def render(
         broken=sorted(results.broken),
         machines=merged(record.machine for record in records),
         versions=merged(record.versions for record in records),
-        data=packed(json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()),
-        files=packed(json.dumps(dict(files), ensure_ascii=False).encode()),
+        data=packed(to_json(data, fallback=str)),
+        files=packed(to_json(dict(files))),
         downloads=bool(files),
         plotly=packed(_source(PLOTLY).encode()),
     )
@@ -154,7 +154,7 @@ def _source(name: str) -> Markup:
 
 def packed(content: bytes) -> str:
     """Compress content for an element of the page; its script unpacks it."""
-    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, 7, mtime=0)).decode()
 
 
 def image(content: bytes) -> str:
