@@ -100,11 +100,12 @@ types: $(READY)
 	cd build/types/throughtime && ln -s ../../../bench/* $(addprefix ../../../,algorithms datasets networks neurons numerics reports) .
 	$(BIN)/mypy build/types/throughtime run_all.py docs/examples
 
+# Python compiles what is imported, a third of what is installed; to compile all takes a minute.
 $(READY): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10: make PYTHON=python3.11"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make environments: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	@touch $(READY)
 
 clean:
