@@ -146,12 +146,12 @@ def _draw_row(panel: Axes, cells: pd.DataFrame, row: str) -> None:
 
 
 def _put_names(panel: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write the names of lines right of the last end, in the order of their ends, each with a line to it."""
+    """Write the names of lines right of the panel, in the order of their ends, each with a line to it."""
     if not ends:
         return
     to_panel = panel.transData + panel.transAxes.inverted()
     points = [to_panel.transform((x, y)) for x, y, _, _ in ends]
-    column = max(float(x) for x, _ in points) + 0.035
+    column = 1.02
     for (x, y), place, (_, _, name, colour) in zip(
         points, spread([float(y) for _, y in points], gap=0.13), ends, strict=True
     ):
@@ -201,7 +201,7 @@ def _mark_not_run(panel: Axes, cells: pd.DataFrame, lengths: list[int]) -> None:
     last = cells.loc[cells["n"] > 0, "T"].max()
     if last < lengths[-1]:
         panel.axvspan(last * 1.41, panel.get_xlim()[1], color="0.94", lw=0, zorder=0)
-        panel.text(0.985, 0.5, "not run", ha="right", va="center", fontsize=8, color="0.45", transform=panel.transAxes)
+        panel.text(0.985, 0.8, "not run", ha="right", va="center", fontsize=8, color="0.45", transform=panel.transAxes)
 
 
 def _draw_map(panel: Axes, chosen: pd.DataFrame, lengths: list[int]) -> None:
