@@ -147,8 +147,6 @@ def _draw_row(panel: Axes, cells: pd.DataFrame, row: str) -> None:
 
 def _put_names(panel: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Write the names of lines right of the panel, in the order of their ends, each with a line to it."""
-    if not ends:
-        return
     to_panel = panel.transData + panel.transAxes.inverted()
     points = [to_panel.transform((x, y)) for x, y, _, _ in ends]
     column = 1.02

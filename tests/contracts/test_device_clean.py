@@ -178,8 +178,8 @@ def test_every_readout():
 
 def test_every_network():
     names = [name for name in NETWORKS.names() if name != "nir"]  # its neurons are those of a file, and no LTC
-    late = {"spytorch_mlp": {"steps": 4}}  # its output is a step late: a window of one step has no gradient
-    result = {name: fault("fptt, code", neuron="ltc", network=name, **late.get(name, {"steps": 2})) for name in names}
+    late = {"spytorch_mlp": 4}  # its output is a step late: a window of one step has no gradient
+    result = {name: fault("fptt, code", neuron="ltc", network=name, steps=late.get(name, 2)) for name in names}
     result |= {"classes": fault("bptt", neuron="ltc", task=Classification(OUTPUTS))}
     assert {cell: message for cell, message in result.items() if message} == {}
 
