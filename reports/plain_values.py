@@ -44,13 +44,13 @@ class Columns(dict[str, list[Any]]):
             places.setdefault(key, []).append(i)
         return list(places.values())
 
-    def at(self, places: Iterable[int], name: str) -> list[Any]:
+    def values_at(self, places: Iterable[int], name: str) -> list[Any]:
         """Return the values of a column at some places."""
         return [*map(self[name].__getitem__, places)]
 
     def known(self, places: Iterable[int], name: str) -> list[Any]:
         """Return the values of a column at some places, without missing ones."""
-        return [value for value in self.at(places, name) if value is not None and value == value]  # neither NaN
+        return [value for value in self.values_at(places, name) if value is not None and value == value]  # neither NaN
 
 
 def is_missing(value: Any) -> bool:

@@ -196,7 +196,7 @@ def _task_summary(columns: Columns, task: _Task, measure: str) -> list[Row]:
     if name != measure and measure != "metric":
         kind = kind._replace(protocol=quantity(measure).protocol)
     elif name != measure or columns.known(places, f"unit.{name}{BEST}"):
-        kind = kind._replace(protocol=final_protocol(columns.at(places, "mean_of_last")))
+        kind = kind._replace(protocol=final_protocol(columns.values_at(places, "mean_of_last")))
     chances = columns.known(places, "chance") if measure in METRICS else []
     better = direction(name, columns.known(places, f"better.{name}"))
     shared = {"measure": name, "unit": kind.recorded, "better": better, "chance": float(max(chances, default=math.nan))}
@@ -234,7 +234,7 @@ def _metric_of(columns: Columns, places: list[int], measure: str) -> str:
     """
     if measure not in METRICS:
         return measure
-    runs = zip(*(columns.at(places, name) for name in ("started", "id", "metric")), strict=True)
+    runs = zip(*(columns.values_at(places, name) for name in ("started", "id", "metric")), strict=True)
     named = [metric for _, _, metric in sorted(runs, key=lambda run: run[:2]) if not is_missing(metric)]
     if named:
         return measure.replace("metric", named[-1])
@@ -263,7 +263,7 @@ def _row(cell: _Cell, columns: Columns, shared: Row, protocol: str) -> Row:
         protocol: the protocol of the measure.
     """
     measure = shared["measure"]
-    values = [math.nan if value is None else float(value) for value in columns.at(cell.places, measure)]
+    values = [math.nan if value is None else float(value) for value in columns.values_at(cell.places, measure)]
     once_a_cell = measure.startswith(MEASURED_ONCE)
     runs = zip(cell.runs, values, strict=True)
     counted = [(run, x) for run, x in runs if x == x and (once_a_cell or run.status == "ok")]  # x is not NaN
@@ -303,7 +303,7 @@ def _notes(cell: _Cell, columns: Columns, values: list[float], counted: list[_Ru
     notes, first, once_a_cell = list(cell.notes), cell.runs[0], measure.startswith(MEASURED_ONCE)
     missing = []
     if len(counted) < len(cell.runs):
-        reasons = columns.at(cell.places, f"missing.{measure}")
+        reasons = columns.values_at(cell.places, f"missing.{measure}")
         runs = zip(cell.runs, values, reasons, strict=True)
         missing = [reason for run, value, reason in runs if run.status == "ok" and math.isnan(value)]
     # By protocol, measuring passes run once per cell: the other replicates lack no value.

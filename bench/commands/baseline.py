@@ -105,12 +105,12 @@ def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> l
     wanted = {spec.id({}) for spec in current}
     untried = {spec.cell for spec in load_suite(suite, scale).expand(scale)} - {spec.cell for spec in current}
     specs = {run: made.record(run).spec for run in made.frame["id"]}
-    kept = {run for run in committed & specs.keys() if specs[run].cell in untried}
+    remaining = {run for run in committed & specs.keys() if specs[run].cell in untried}
     recorded = {run for run, spec in specs.items() if run_of(spec) in wanted}
-    belonging = kept | recorded
+    belonging = remaining | recorded
     runs = [run for run in specs if run in belonging]
-    if kept:
-        print_text(f"committed runs that stay, since the trials of their cells are not here: {len(kept)}")
+    if remaining:
+        print_text(f"committed runs that stay, since the trials of their cells are not here: {len(remaining)}")
     command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
     missing = f"; `{command}` makes the others" if len(recorded) < len(wanted) else ""
     print_text(f"{len(recorded)} of {len(wanted)} runs are recorded{missing}")

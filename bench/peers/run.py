@@ -106,8 +106,8 @@ def side_by_side(
 
     def order(do: str, name: str, n: int) -> ChildOutput:
         tell(f"{work.name}: {do} {'' if do == 'floor' else name}".rstrip())
-        asked = work.whole if do == "compare" else work
-        return ask({"do": do, "work": asked._asdict(), "implementation": name, "threads": n})
+        task = work.whole if do == "compare" else work
+        return ask({"do": do, "work": task._asdict(), "implementation": name, "threads": n})
 
     left_out: list[LeftOut] = []
     apart: dict[str, float | None] = {}

@@ -49,8 +49,8 @@ def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any
     """
     runs = runs_of(results)
     names = ["metric", *FURTHER, "wall_time", *MEMORY, "firing_rate", *_others(runs)]
-    of_names = {name: recorded_rows(results, name) for name in dict.fromkeys(names)}
-    summaries = {name: summary for name, summary in of_names.items() if any(row["n"] for row in summary)}
+    rows_by_measure = {name: recorded_rows(results, name) for name in dict.fromkeys(names)}
+    summaries = {name: summary for name, summary in rows_by_measure.items() if any(row["n"] for row in summary)}
     memory = next((name for name in MEMORY if name in summaries), "")
     first = [memory if name == "memory" else name for name in FIRST if name != "suite" or len(suites) > 1]
     columns = [{"id": name, "title": title, "text": True} for name, title in LABELS.items()]
