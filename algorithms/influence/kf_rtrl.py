@@ -15,7 +15,7 @@ from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import flat
 from throughtime.algorithms.influence.one_layer import Jacobian, OneLayer, reason_against
-from throughtime.algorithms.influence.random_signs import RandomSigns, balance
+from throughtime.algorithms.influence.random_signs import RandomSigns, balance, norms
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product, backward_products
@@ -104,7 +104,7 @@ class KFRTRL(RandomSigns):
             gradients = layer.by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
         D, JB = by_I[:, :S].expand_as(self.B), by_s[:, :S] @ self.B
         ν0, ν1 = self.signs(2, self.draws, len(x)).to(x)
-        ρ0, ρ1 = balance(JB, self.A), balance(D, p.expand_as(self.A))
+        ρ0, ρ1 = balance(norms(JB), norms(self.A)), balance(norms(D), norms(p.expand_as(self.A)))
         self.A = (ν0 * ρ0)[..., None] * self.A + (ν1 * ρ1)[..., None] * p
         self.B = (ν0 / ρ0)[..., None, None] * JB + (ν1 / ρ1)[..., None, None] * D
         return gradients

@@ -25,6 +25,17 @@ class Jacobian(NamedTuple):
     """By the current I_t, [batch, S + outputs, size]."""
 
 
+class StepDerivatives(NamedTuple):
+    """Derivatives of the variables of a layer in one step, one number for each sample and neuron."""
+
+    by_current: Mapping[str, Derivative]
+    """Of a variable by the current, D_t."""
+    by_previous: Mapping[tuple[str, str], Derivative]
+    """Of the variable s by the variable r of the step before, at (s, r)."""
+    places: Mapping[str, slice]
+    """Where each variable stands in the state of the network; the output of the readout stands behind them."""
+
+
 class OneLayer:
     """A layer with I_t = W x_t + c + R z_{t−1}, whose neurons have no trained parameters, and a leaky readout of it.
 
@@ -55,26 +66,69 @@ class OneLayer:
         p = torch.cat((x.flatten(1), before.layers[0].z, ones), 1)
         return p, torch.cat((getattr(after.layers[0], self.readout.reads), ones), 1)
 
-    def jacobian(self, x: Tensor, before: Any, after: Any) -> Jacobian:
-        """Return the derivatives of a step, from the equations of the neurons."""
-        s, after_s, R = before.layers[0], after.layers[0], self.R.weight.detach()
-        current = torch.addmm(self.W(x.flatten(1)), s.z, R.t())
+    @property
+    def map_shapes(self) -> list[tuple[int, int]]:
+        """Shapes of the gradients that `by_name` takes."""
+        read = self.R.in_features + 1
+        return [(self.W.out_features, self.W.in_features + read), (self.readout.linear.out_features, read)]
+
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether each number that `by_name` takes is the gradient of one trained parameter."""
+        parameters = (self.W.weight, self.R.weight, self.W.bias, self.readout.linear.weight, self.readout.linear.bias)
+        return self.R.bias is None and all(p is not None and p.requires_grad for p in parameters)
+
+    def derivatives(self, x: Tensor, before: Any, after: Any) -> StepDerivatives:
+        """Return the derivatives of a step of the neurons, from their equations."""
+        s, n = before.layers[0], self.layer.neuron.size
+        current = torch.addmm(self.W(x.flatten(1)), s.z, self.R.weight.detach().t())
         if self.R.bias is not None:
             current += self.R.bias
-        partials = self.layer.neuron.partials(current, s, after_s)
+        partials = self.layer.neuron.partials(current, s, after.layers[0])
         assert partials is not None, "`has_closed_form` is false for such neurons"
         by_current, by_previous = totals(partials)
+        places = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
+        return StepDerivatives(
+            {s: D for s, D in by_current.items() if s in places},
+            {(s, r): factor for (s, r), factor in by_previous.items() if s in places},
+            places,
+        )
+
+    def along(self, step: StepDerivatives, s̃: Tensor) -> Tensor:
+        """Return J_t s̃, the derivative of the state s_t along a change s̃ of s_{t−1}, both [..., batch, S]."""
+        change, κ = torch.zeros_like(s̃), self.κ
+        Ĩ = s̃[..., step.places["z"]] @ self.R.weight.detach().t()
+        for field, D in step.by_current.items():
+            change[..., step.places[field]] += D * Ĩ
+        for (field, r), factor in step.by_previous.items():
+            change[..., step.places[field]] += factor * s̃[..., step.places[r]]
+        y = slice(len(step.places) * Ĩ.shape[-1], None)
+        drive = change[..., step.places[self.readout.reads]] @ self.readout.linear.weight.detach().t()
+        torch.add(κ * s̃[..., y], drive, alpha=1 - κ, out=change[..., y])
+        return change
+
+    def back_to_current(self, step: StepDerivatives, u: Tensor) -> Tensor:
+        """Return (∂s_t/∂I_t)ᵀ u, [..., batch, size], for weights u of the state s_t, [..., batch, S]."""
+        y = slice(len(step.places) * self.layer.neuron.size, None)
+        by_y = u[..., y] @ self.readout.linear.weight.detach() * (1 - self.κ)
+        total = torch.zeros_like(by_y)
+        for field, D in step.by_current.items():
+            u_field = u[..., step.places[field]]
+            total += D * (u_field + by_y if field == self.readout.reads else u_field)
+        return total
+
+    def jacobian(self, x: Tensor, before: Any, after: Any) -> Jacobian:
+        """Return the derivatives of a step, from the equations of the neurons."""
+        by_current, by_previous, places = self.derivatives(x, before, after)
+        R = self.R.weight.detach()
         n, S, y, κ = self.layer.neuron.size, flat(before).shape[1], after.y.shape[1], self.κ
         by_s, by_I = x.new_zeros(len(x), S + y, S), x.new_zeros(len(x), S + y, n)
-        places = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
-        for field, rows in places.items():
-            if field in by_current:
-                D = torch.as_tensor(by_current[field], dtype=x.dtype, device=x.device).expand(len(x), n)
-                by_I[:, rows].diagonal(dim1=1, dim2=2).copy_(D)
-                torch.mul(D[:, :, None], R, out=by_s[:, rows, places["z"]])
+        for field, derivative in by_current.items():
+            D = torch.as_tensor(derivative, dtype=x.dtype, device=x.device).expand(len(x), n)
+            by_I[:, places[field]].diagonal(dim1=1, dim2=2).copy_(D)
+            torch.mul(D[:, :, None], R, out=by_s[:, places[field], places["z"]])
         for (field, r), factor in by_previous.items():
-            if field in places:
-                by_s[:, places[field], places[r]].diagonal(dim1=1, dim2=2).add_(factor)
+            by_s[:, places[field], places[r]].diagonal(dim1=1, dim2=2).add_(factor)
         o, W_out = places[self.readout.reads], self.readout.linear.weight.detach() * (1 - κ)
         for by in (by_s, by_I):
             torch.matmul(W_out, by[:, o], out=by[:, S - y : S])

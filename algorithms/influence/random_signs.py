@@ -38,8 +38,12 @@ class RandomSigns(InfluenceRule):
         return torch.randint(2, shape) * 2 - 1
 
 
+def norms(factor: Tensor) -> Tensor:
+    """Return the norm of a factor of each draw and sample, [draws, batch]."""
+    return factor.flatten(2).norm(dim=2)
+
+
 def balance(growing: Tensor, shrinking: Tensor) -> Tensor:
-    """Return ρ = √(‖growing‖ / ‖shrinking‖) of each draw and sample, [draws, batch]; with ρ · shrinking and growing / ρ
-    both factors of a product have equal norms, and its variance is smallest."""
-    norms = [side.flatten(2).norm(dim=2) for side in (growing, shrinking)]
-    return (norms[0] / (norms[1] + TINY)).sqrt() + TINY
+    """Return ρ = √(‖growing‖ / ‖shrinking‖) from the two norms; with ρ · shrinking and growing / ρ both factors of a
+    product have equal norms, and its variance is smallest."""
+    return (growing / (shrinking + TINY)).sqrt() + TINY

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.func import vjp, vmap
 
@@ -15,10 +15,11 @@ from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import flat
 from throughtime.algorithms.influence.one_layer import OneLayer
-from throughtime.algorithms.influence.random_signs import RandomSigns, balance
+from throughtime.algorithms.influence.random_signs import RandomSigns, balance, norms
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
-from throughtime.networks.products import backward_products
+from throughtime.networks.products import Product, backward_products
+from throughtime.numerics.rank_one import advance
 from throughtime.registry import algorithm
 
 
@@ -60,65 +61,71 @@ class UORO(RandomSigns):
         return Coordinates("rank one", "J", "all", "instantaneous", "none", self.update_every or "end")
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        passes = self.losses(steps) + 2 * self.draws * steps
-        products = backward_products(network, [1] * passes, batch, self.losses)
-        numbers = self.draws * batch * self.sizes(network, batch, steps)["P"]
-        like = next(network.parameters())
-        contains = f"{FORWARD_AND_BACKWARD} in each step, twice for each draw, and once for each loss"
-        return Credit(products, contains, self.updates(steps), numbers * like.itemsize)
+        rows, layer = self.draws * batch, _one_layer(network)
+        products = backward_products(network, [1] * self.losses(steps), batch, self.losses)
+        contains = "forward and backward of each step with a loss, and of each step and draw R z̃ and two of the readout"
+        if layer is None:
+            products += backward_products(network, [1] * 2 * self.draws * steps, batch, self.losses)
+            contains = f"{FORWARD_AND_BACKWARD} in each step, twice for each draw, and once for each loss"
+        else:
+            _, (outputs, read) = layer.map_shapes
+            N = read - 1
+            products[Product(rows, N, N)] += steps - 1  # s̃ is 0 before the first step
+            products[Product(rows, N, outputs)] += steps
+            products[Product(rows, outputs, N)] += steps
+        numbers, itemsize = rows * self.sizes(network, batch, steps)["P"], next(network.parameters()).itemsize
+        return Credit(+products, contains, self.updates(steps), numbers * itemsize, carries=steps - 1)
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.one_layer = OneLayer.from_network(network)
+        self.one_layer = _one_layer(network)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        like = flat(self.state)
+        like, layer = flat(self.state), self.one_layer
+        shapes = [(1, sum(p.numel() for p in self.θ.values()))] if layer is None else layer.map_shapes
         self.s̃ = like.new_zeros(self.draws, *like.shape)
-        self.θ̃ = like.new_zeros(self.draws, batch, sum(p.numel() for p in self.θ.values()))
+        self.θ̃ = [like.new_zeros(self.draws * batch, *shape) for shape in shapes]
+        self.θ̃_norm = like.new_zeros(self.draws, batch)
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
         ν, layer = self.signs(*self.s̃.shape).to(self.s̃), self.one_layer
-        derivatives = self._differentiated if layer is None else partial(self._in_closed_form, layer)
-        νI, Js̃, l_s, l_θ = derivatives(x, after, ν, δ)
-        gradient: dict[str, Tensor] = {}
-        if l_s is not None and l_θ is not None:
-            through_time = ((self.s̃ * l_s).sum(2, keepdim=True) * self.θ̃).mean(0)
-            gradient = self.by_name((through_time + l_θ).sum(0))
-        ρ0, ρ1 = (ρ[..., None] for ρ in (balance(self.θ̃, Js̃), balance(νI, ν)))
-        self.s̃ = ρ0 * Js̃ + ρ1 * ν
-        self.θ̃ = self.θ̃ / ρ0 + νI / ρ1
-        return gradient
+        step = self._differentiated(x, ν, δ) if layer is None else self._in_closed_form(layer, x, after, ν, δ)
+        νI_norm = _joint_norm([norms(u) * norms(p) for u, p in step.instant])
+        ρ0, ρ1 = balance(self.θ̃_norm, norms(step.Js̃)), balance(νI_norm, norms(ν))
+        decay, gain, weight = (a.flatten() for a in (1 / ρ0, 1 / ρ1, step.along_loss / self.draws))
+        advanced = [
+            advance(θ̃, decay, gain, u.flatten(0, 1), p.flatten(0, 1).contiguous(), weight)
+            for θ̃, (u, p) in zip(self.θ̃, step.instant, strict=True)
+        ]
+        self.s̃ = ρ0[..., None] * step.Js̃ + ρ1[..., None] * ν
+        self.θ̃_norm = _joint_norm([norm.view_as(ρ0) for _, norm in advanced])
+        if not step.by_θ:
+            return {}
+        gradients = [through_time + direct for (through_time, _), direct in zip(advanced, step.by_θ, strict=True)]
+        return self.by_name(gradients[0][0]) if layer is None else layer.by_name(*gradients)
 
-    def _in_closed_form(
-        self, layer: OneLayer, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Return what `_differentiated` returns, for one layer."""
+    def _in_closed_form(self, layer: OneLayer, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None) -> _Step:
+        """Return the derivatives of a step of one layer; θ has two maps, (W, R, c) and that of the readout."""
         p, o = layer.reads(x, self.state, after)
-        by_s, by_current = layer.jacobian(x, self.state, after)
-        S, outputs = by_s.shape[2], by_s.shape[1] - by_s.shape[2]
-        Js̃ = torch.einsum("bsq,rbq->rbs", by_s[:, :S], self.s̃)
-        l_s = None if δ is None else torch.einsum("bo,bos->bs", δ, by_s[:, S:])
-        del by_s  # before the derivatives by θ, which are as large
+        d, outputs = layer.derivatives(x, self.state, after), after.y.shape[1]
+        Js̃, κ = layer.along(d, self.s̃), layer.κ
+        νI = [(layer.back_to_current(d, ν), p), ((1 - κ) * ν[..., -outputs:], o)]
+        νI = [(u, read.expand(self.draws, *read.shape)) for u, read in νI]
+        if δ is None:
+            return _Step(νI, Js̃, torch.zeros_like(Js̃[..., 0]), [])
+        by_I = layer.back_to_current(d, F.pad(δ, (Js̃.shape[-1] - outputs, 0)))
+        return _Step(νI, Js̃, (δ * Js̃[..., -outputs:]).sum(-1), [by_I.t() @ p, (1 - κ) * δ.t() @ o])
 
-        def by_θ(u: Tensor, rows: slice) -> Tensor:
-            """Return the derivative by θ, [..., batch, P], of the sum of some rows with weights u; the last are y_t."""
-            by_I = torch.einsum("...bs,bsk->...bk", u, by_current[:, rows])
-            by_drive = (1 - layer.κ) * u[..., -outputs:]
-            named = layer.by_name(by_I[..., None] * p[:, None], by_drive[..., None] * o[:, None])
-            return torch.cat([named[name].flatten(u.dim() - 1) for name in self.θ], -1)
-
-        return by_θ(ν, slice(S)), Js̃, l_s, None if δ is None else by_θ(δ, slice(S, None))
-
-    def _differentiated(
-        self, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Return νᵀ ∂s_t/∂θ [draws, batch, P], J s̃ [draws, batch, S], and of the loss ∂l/∂s_{t−1} [batch, S] and
-        ∂l/∂θ [batch, P]; None for these if the step has no loss."""
+    def _differentiated(self, x: Tensor, ν: Tensor, δ: Tensor | None) -> _Step:
+        """Return the derivatives of a step of any network; θ is one vector, as a matrix of one row."""
         s = flat(self.state)
-        l_s, l_θ = (None, None) if δ is None else vmap(self._loss_derivatives)(s, x, δ)
         νI, Js̃ = vmap(self._state_products, in_dims=(0, 0, 1, 1), out_dims=1)(s, x, ν, self.s̃)
-        return νI, Js̃, l_s, l_θ
+        along_loss, by_θ = torch.zeros_like(Js̃[..., 0]), []
+        if δ is not None:
+            l_s, l_θ = vmap(self._loss_derivatives)(s, x, δ)
+            along_loss, by_θ = (self.s̃ * l_s).sum(2), [l_θ.sum(0, keepdim=True)]
+        return _Step([(torch.ones_like(νI[..., :1]), νI)], Js̃, along_loss, by_θ)
 
     def _loss_derivatives(self, s: Tensor, x: Tensor, δ: Tensor) -> tuple[Tensor, Tensor]:
         """Return ∂l/∂s_{t−1} [S] and ∂l/∂θ [P] of one sample."""
@@ -137,4 +144,28 @@ class UORO(RandomSigns):
 
     def end(self) -> None:
         super().end()
-        del self.s̃, self.θ̃
+        del self.s̃, self.θ̃, self.θ̃_norm
+
+
+class _Step(NamedTuple):
+    """Derivatives of a step, for each draw and sample."""
+
+    instant: list[tuple[Tensor, Tensor]]
+    """νᵀ ∂s_t/∂θ, for each matrix of θ as the product of u [draws, batch, rows] and p [draws, batch, columns]."""
+    Js̃: Tensor
+    """(∂s_t/∂s_{t−1}) s̃_{t−1}, [draws, batch, S]."""
+    along_loss: Tensor
+    """∂l_t/∂s_{t−1} · s̃_{t−1}, [draws, batch]; 0 if the step has no loss."""
+    by_θ: list[Tensor]
+    """∂l_t/∂θ, the sum over the batch for each matrix of θ; none if the step has no loss."""
+
+
+def _one_layer(network: Network) -> OneLayer | None:
+    """Return the network as one layer, each of whose two maps has trained parameters alone; None if it is not one."""
+    layer = OneLayer.from_network(network)
+    return layer if layer is not None and layer.is_one_to_one else None
+
+
+def _joint_norm(parts: list[Tensor]) -> Tensor:
+    """Return the norm of a vector from those of its parts."""
+    return torch.stack(parts).norm(dim=0)

@@ -14,6 +14,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.influence.snap1 import SnAp1
+from throughtime.algorithms.influence.uoro import UORO
 from throughtime.algorithms.presynaptic_trace.ottt import OTTT
 from throughtime.algorithms.presynaptic_trace.pp_prop import PPProp
 from throughtime.algorithms.presynaptic_trace.sltt import SLTT
@@ -101,6 +102,8 @@ class Question(NamedTuple):
             return PPProp(decay=PP_PROP_DECAY, loss_at="every")
         if work.does == "snap1":
             return SnAp1(loss_at="every")
+        if work.does == "uoro":
+            return UORO(loss_at="every")
         if work.does == "ottt":
             return OTTT(loss_at="every")
         if work.does == "sltt":

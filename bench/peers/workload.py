@@ -9,14 +9,16 @@ from typing import Literal, NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 
-Does = Literal["train", "forward", "evaluate", "stored", "eprop", "pp_prop", "snap1", "ottt", "sltt", "fptt", "adding"]
+Does = Literal[
+    "train", "forward", "evaluate", "stored", "eprop", "pp_prop", "snap1", "uoro", "ottt", "sltt", "fptt", "adding"
+]
 """Computation of one measurement:
 
 - train: BPTT on a batch: forward, cross-entropy at every step, backward, one step of Adam;
 - forward: the forward pass with a graph; evaluate: the forward pass without a graph;
 - stored: the exact bytes that the forward pass leaves alive for the backward pass, instead of a time;
 - eprop: e-prop on a batch with the loss of `train`, one step of Adam;
-- pp_prop, snap1, ottt, sltt: the same by pp-prop, SnAp-1, OTTT or SLTT;
+- pp_prop, snap1, uoro, ottt, sltt: the same by pp-prop, SnAp-1, UORO, OTTT or SLTT;
 - fptt: the first steps of FPTT on a sequence, each with an update: auxiliary loss, regulariser, clipping, Adamax;
 - adding: FPTT on parts of the sequence, a clipped step of Adam after each part but the last.
 """
@@ -87,6 +89,8 @@ WORKLOADS = {
         Workload("pp-prop-alif-h128-t100", "pp_prop", "alif", 100, 40, 128, 64),
         Workload("snap1-lif-h128-t100", "snap1", "lif", 100, 40, 128, 64),
         Workload("snap1-alif-h128-t100", "snap1", "alif", 100, 40, 128, 64),
+        Workload("uoro-lif-h128-t100", "uoro", "lif", 100, 40, 128, 64),
+        Workload("uoro-alif-h128-t100", "uoro", "alif", 100, 40, 128, 64),
         Workload("ottt-lif-h128-t100", "ottt", "lif", 100, 40, 128, 64),
         Workload("sltt-lif-h128-t100", "sltt", "lif", 100, 40, 128, 64),
         Workload("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
@@ -137,6 +141,14 @@ PEERS = {
         no_pair={("eprop", "alif"): "another gradient: leaves out what adaptation remembers"},
     ),
     "braintrace-snap1": Peer("other", "braintrace_online:snap1", ("snap1",), ("lif", "alif"), ("braintrace", "jax")),
+    "braintrace-uoro": Peer(
+        "other",
+        "braintrace_uoro:BrainTraceUORO",
+        ("uoro",),
+        ("lif", "alif"),
+        ("braintrace", "jax"),
+        no_pair={("uoro", neuron): "other random signs: equal in the mean over them" for neuron in ("lif", "alif")},
+    ),
     "spikingjelly-ottt": Peer("library", "spikingjelly_online:ottt", ("ottt",), ("lif",), ("spikingjelly",)),
     "spikingjelly-sltt": Peer("library", "spikingjelly_online:sltt", ("sltt",), ("lif",), ("spikingjelly",)),
     "authors-form": Peer("plain", "authors_form", ("fptt", "adding"), ("ltc_smnist", "ltc_adding")),

@@ -211,10 +211,23 @@ def test_rules_that_carry_an_estimate_of_the_influence_go_backward_from_each_los
     forward = Counter(dict.fromkeys([Product(5, 3, 4), Product(5, 4, 4), Product(5, 4, 2)], 6))
     for options, losses in (({}, 1), ({"loss_at": "every"}, 6)):
         uoro = work(rule("uoro", draws=3, **options)).products
-        assert uoro == forward + Counter(dict.fromkeys(once, losses + 2 * 3 * 6))
+        # Of each of 15 samples: R z̃ from the second step on, and the readout of a change and back from signs.
+        signs = Counter({Product(15, 4, 4): 5, Product(15, 4, 2): 6, Product(15, 2, 4): 6})
+        assert uoro == forward + Counter(dict.fromkeys(once, losses)) + signs
         # J B of each sample, from the second step on: v, z and y are 10 variables.
         kf_rtrl = work(rule("kf_rtrl", **options)).products
         assert kf_rtrl == forward + Counter({**dict.fromkeys(once, losses), Product(10, 10, 4, copies=5): 5})
+
+
+def test_an_estimate_in_any_other_network_goes_backward_twice_for_each_draw():
+    once = [Product(4, 5, 3), Product(4, 5, 4), Product(2, 5, 4), Product(5, 2, 4)]
+    of_lstm = work(rule("uoro", draws=3), network("lstm")).products - work(rule("uoro"), network("lstm")).products
+    assert set(of_lstm.values()) == {2 * 2 * 6} and len(of_lstm) >= len(once)
+
+
+def test_an_estimate_reads_and_writes_a_number_for_each_parameter_sample_and_draw():
+    needed = work(rule("uoro", draws=3))
+    assert needed.streams[1] == floor.Stream(array=3 * 5 * 42 * 4, moved=2 * 3 * 5 * 42 * 4 * 5), "from the second step"
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,21 @@ def test_pp_prop_as_eprop_of_adaptive_neurons_is_another_gradient_as_its_note_sa
     assert ("eprop", "alif") in PEERS["braintrace-pp-prop"].no_pair
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("neuron", ["lif", "alif"])
+def test_uoro_of_braintrace_is_bptt_in_the_mean_as_its_note_says(neuron):
+    """The mean of 1000 gradients is within five standard errors of BPTT's, and one gradient is not BPTT's."""
+    if why := run.missing(PEERS["braintrace-uoro"]):
+        pytest.skip(why)
+    asked = question(TINY._replace(does="uoro", neuron=neuron, steps=5, hidden=3, drive=4.0))
+    exact = child._job("ours", asked._replace(work=asked.work._replace(does="train"))).answer()
+    theirs, weight = child._job(PEERS["braintrace-uoro"].module, asked), "layers.0.recurrent.weight"
+    samples, exact = torch.stack([theirs.answer()[weight] for _ in range(1000)]), exact[weight]
+    z = (samples.mean(0) - exact) / (samples.std(0) / len(samples) ** 0.5)
+    assert samples.std(0).min() > 0 and z.abs().max() < 5
+    assert 0.2 < z.square().mean() < 4, "as random as the standard error says"
+
+
 def test_every_neuron_of_every_work_spikes():
     """Without spikes gradients agree whatever the reset and the recurrence are."""
     for work in WORKLOADS.values():

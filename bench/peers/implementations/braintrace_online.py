@@ -14,6 +14,7 @@ the whole Jacobian, with the synapse of a neuron on itself: our SnAp-1. Our OSTL
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -55,7 +56,7 @@ class BrainTraceNeurons(brainstate.nn.Module):
 
     def reset_state(self, batch_size: int | None = None, **_: Any) -> None:
         for state in self.states(brainstate.HiddenState).values():
-            state.value = jnp.zeros_like(state.value)
+            state.value = jnp.zeros((batch_size, self.size), self.dtype)
 
     def spikes(self) -> jax.Array:
         A = self.θ
@@ -84,29 +85,11 @@ class BrainTraceOnline:
     def __init__(self, question: Question, algorithm: str) -> None:
         jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
         self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
-        self.inputs, batch = question.work.inputs, question.work.batch
+        self.inputs, self.algorithm = question.work.inputs, algorithm
         model = self.model = BrainTraceNeurons(question)
-        traces = (PP_PROP_DECAY, PP_PROP_DECAY) if question.work.does == "pp_prop" else (model.α, 0.0)
-        options = {"decay_or_rank": traces} if algorithm == "pp_prop" else {}
-        learner = braintrace.compile(model, algorithm, self.x[0], batch_size=batch, **options)
+        gradient = self.gradient_of(question)
         self.weights = model.states(brainstate.ParamState)
-        values = {key: state.value for key, state in self.weights.items()}
-        self.moments = no_moments(values)
-
-        def reset() -> None:
-            model.reset_state(batch)
-            learner.reset_state(batch)
-            # Up to step 1000 the library divides ε_f by 1 − λ_f^t, which the equation above does not have.
-            if question.work.does == "pp_prop":
-                learner.running_index.value = jnp.full_like(learner.running_index.value, 1000)
-
-        def loss(x_t: jax.Array) -> jax.Array:
-            log_p = jax.nn.log_softmax(model.outputs(learner(x_t)))
-            return -jnp.take_along_axis(log_p, self.target[:, None], 1).mean()
-
-        def gradient(x: jax.Array) -> Any:
-            reset()
-            return learner.etrace_grad(x, step_fn=loss, weights=self.weights)
+        self.moments = no_moments({key: state.value for key, state in self.weights.items()})
 
         def step(x: jax.Array, moments: Any) -> Any:
             W = {key: state.value for key, state in self.weights.items()}
@@ -116,10 +99,34 @@ class BrainTraceOnline:
             return moments
 
         def outputs(x: jax.Array) -> jax.Array:
-            reset()
-            return model.outputs(brainstate.transform.for_loop(learner, x))
+            model.reset_state(question.work.batch)
+            return model.outputs(brainstate.transform.for_loop(model, x))
 
         self.gradient, self.step, self.outputs = (brainstate.transform.jit(f) for f in (gradient, step, outputs))
+
+    def gradient_of(self, question: Question) -> Callable[[jax.Array], Any]:
+        """Return the function of x that computes the gradient of a batch."""
+        model, batch = self.model, question.work.batch
+        traces = (PP_PROP_DECAY, PP_PROP_DECAY) if question.work.does == "pp_prop" else (model.α, 0.0)
+        options = {"decay_or_rank": traces} if self.algorithm == "pp_prop" else {}
+        learner = braintrace.compile(model, self.algorithm, self.x[0], batch_size=batch, **options)
+
+        def gradient(x: jax.Array) -> Any:
+            model.reset_state(batch)
+            learner.reset_state(batch)
+            # Up to step 1000 the library divides ε_f by 1 − λ_f^t, which the equation above does not have.
+            if question.work.does == "pp_prop":
+                learner.running_index.value = jnp.full_like(learner.running_index.value, 1000)
+            return learner.etrace_grad(
+                x, step_fn=lambda x_t: self.loss(learner(x_t), self.target), weights=self.weights
+            )
+
+        return gradient
+
+    def loss(self, z: jax.Array, target: jax.Array) -> jax.Array:
+        """Return the cross-entropy of a step, the mean over the batch."""
+        log_p = jax.nn.log_softmax(self.model.outputs(z))
+        return -jnp.take_along_axis(log_p, target[:, None], 1).mean()
 
     def once(self) -> object:
         self.moments = jax.block_until_ready(self.step(self.x, self.moments))
