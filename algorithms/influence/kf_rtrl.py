@@ -14,7 +14,7 @@ from throughtime.algorithms.base import FORWARD_AND_BACKWARD, Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import flat
-from throughtime.algorithms.influence.one_layer import Jacobian, OneLayer, reason_against
+from throughtime.algorithms.influence.one_layer import OneLayer, reason_against
 from throughtime.algorithms.influence.random_signs import RandomSigns, balance, norms
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -71,10 +71,14 @@ class KFRTRL(RandomSigns):
         return super().sizes(network, batch, steps) | {"N": network.layers[0].neuron.size}
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        S, layer = self.sizes(network, batch, steps)["S"], network.layers[0]
-        currents = layer.neuron.currents * layer.neuron.size
+        sizes, layer, copies = self.sizes(network, batch, steps), OneLayer(network), self.draws * batch
+        S, N, currents = sizes["S"], sizes["N"], layer.W.out_features
         products = backward_products(network, [1] * self.losses(steps), batch, self.losses)
-        products += Counter({Product(S, S, currents, copies=self.draws * batch): steps - 1})
+        outputs = layer.readout.linear.out_features
+        rows = [(N, N), (outputs, N)] if layer.has_closed_form else [(S, S)]
+        products += Counter(
+            {Product(m, k, currents, copies): steps - 1 for m, k in rows}
+        )  # B is 0 before the first step
         contains = f"{FORWARD_AND_BACKWARD} in each step with a loss, and J B of each sample and draw"
         return Credit(+products, contains, self.updates(steps))
 
@@ -94,31 +98,36 @@ class KFRTRL(RandomSigns):
         layer = self.one_layer
         p, o = layer.reads(x, self.state, after)
         self.o_filtered = torch.lerp(o, self.o_filtered, layer.κ)
-        closed = layer.has_closed_form
-        by_s, by_I = layer.jacobian(x, self.state, after) if closed else self._differentiated(x)
-        S = by_s.shape[2]
+        D, JB = self._in_closed_form(x, after) if layer.has_closed_form else self._differentiated(x)
         gradients: dict[str, Tensor] = {}
         if δ is not None:
-            l_I, l_s = (torch.einsum("bo,bok->bk", δ, by[:, S:]) for by in (by_I, by_s))
-            through_time = torch.einsum("bs,rbsk,rbf->kf", l_s, self.B, self.A) / self.draws
+            l_I, l_B = (torch.einsum("bo,...bok->...bk", δ, by[..., -δ.shape[1] :, :]) for by in (D, JB))
+            through_time = torch.einsum("rbk,rbf->kf", l_B, self.A) / self.draws
             gradients = layer.by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
-        D, JB = by_I[:, :S].expand_as(self.B), by_s[:, :S] @ self.B
+        S = self.B.shape[2]
+        D, JB = D[:, :S].expand_as(self.B), JB[:, :, :S]
         ν0, ν1 = self.signs(2, self.draws, len(x)).to(x)
         ρ0, ρ1 = balance(norms(JB), norms(self.A)), balance(norms(D), norms(p.expand_as(self.A)))
         self.A = (ν0 * ρ0)[..., None] * self.A + (ν1 * ρ1)[..., None] * p
         self.B = (ν0 / ρ0)[..., None, None] * JB + (ν1 / ρ1)[..., None, None] * D
         return gradients
 
-    def _differentiated(self, x: Tensor) -> Jacobian:
-        """Return the derivatives of a step by automatic differentiation."""
+    def _in_closed_form(self, x: Tensor, after: Any) -> tuple[Tensor, Tensor]:
+        """Return D_t [batch, S, size] and J_t B [draws, batch, S, size]; the last rows are those of the output y_t."""
+        layer = self.one_layer
+        step, one = layer.derivatives(x, self.state, after), torch.eye(layer.W.out_features, dtype=x.dtype)
+        return layer.from_current(step, one.to(x.device).expand(len(x), *one.shape)), layer.along(step, self.B)
+
+    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same by automatic differentiation, with further rows for the output."""
         W = self.one_layer.W
         name = self.one_layer.names[W.bias]
 
         def step(c: Tensor, s: Tensor, x: Tensor) -> Tensor:
             return torch.cat(self.step({name: c}, s, x))
 
-        by_I, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(W.bias, flat(self.state), x)
-        return Jacobian(by_s, by_I)
+        D, J = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(W.bias, flat(self.state), x)
+        return D, J @ self.B
 
     def end(self) -> None:
         super().end()

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.influence.influence import flat
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Derivative, Partials
 from throughtime.neurons.gate import is_dense
@@ -16,22 +15,13 @@ from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.numerics.precision import FLOAT32, products_of
 
 
-class Jacobian(NamedTuple):
-    """Derivatives of the state s_t of the network and, in the last rows, of its output y_t."""
-
-    by_s: Tensor
-    """By the state s_{t−1}, [batch, S + outputs, S]."""
-    by_current: Tensor
-    """By the current I_t, [batch, S + outputs, size]."""
-
-
 class StepDerivatives(NamedTuple):
-    """Derivatives of the variables of a layer in one step, one number for each sample and neuron."""
+    """Derivatives of the variables of a layer in one step, [batch, size] or constants."""
 
+    partials: Partials
+    """Those of the equations, line by line."""
     by_current: Mapping[str, Derivative]
-    """Of a variable by the current, D_t."""
-    by_previous: Mapping[tuple[str, str], Derivative]
-    """Of the variable s by the variable r of the step before, at (s, r)."""
+    """Those of each variable of the state by the current."""
     places: Mapping[str, slice]
     """Where each variable stands in the state of the network; the output of the readout stands behind them."""
 
@@ -86,55 +76,69 @@ class OneLayer:
             current += self.R.bias
         partials = self.layer.neuron.partials(current, s, after.layers[0])
         assert partials is not None, "`has_closed_form` is false for such neurons"
-        by_current, by_previous = totals(partials)
         places = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
-        return StepDerivatives(
-            {s: D for s, D in by_current.items() if s in places},
-            {(s, r): factor for (s, r), factor in by_previous.items() if s in places},
-            places,
-        )
+        by_current, _ = totals(partials)
+        return StepDerivatives(partials, {field: D for field, D in by_current.items() if field in places}, places)
 
-    def along(self, step: StepDerivatives, s̃: Tensor) -> Tensor:
-        """Return J_t s̃, the derivative of the state s_t along a change s̃ of s_{t−1}, both [..., batch, S]."""
-        change, κ = torch.zeros_like(s̃), self.κ
-        Ĩ = s̃[..., step.places["z"]] @ self.R.weight.detach().t()
-        for field, D in step.by_current.items():
-            change[..., step.places[field]] += D * Ĩ
-        for (field, r), factor in step.by_previous.items():
-            change[..., step.places[field]] += factor * s̃[..., step.places[r]]
-        y = slice(len(step.places) * Ĩ.shape[-1], None)
-        drive = change[..., step.places[self.readout.reads]] @ self.readout.linear.weight.detach().t()
-        torch.add(κ * s̃[..., y], drive, alpha=1 - κ, out=change[..., y])
+    def from_current(self, step: StepDerivatives, Ĩ: Tensor) -> Tensor:
+        """Return (∂s_t/∂I_t) Ĩ, [..., batch, S, columns], for changes Ĩ of the current, [..., batch, size, columns]."""
+        size, outputs = Ĩ.shape[-2], self.readout.linear.out_features
+        change = Ĩ.new_zeros(*Ĩ.shape[:-2], len(step.places) * size + outputs, Ĩ.shape[-1])
+        return self._through_the_step(step, change, {}, Ĩ, in_columns=False)
+
+    def along(self, step: StepDerivatives, s̃: Tensor, *, in_columns: bool = False) -> Tensor:
+        """Return J_t s̃, the derivatives of the state s_t along changes s̃ of s_{t−1}.
+
+        Args:
+            step: the derivatives of the step.
+            s̃: [..., batch, S, columns]; [..., S, batch], one change of each sample, if `in_columns`.
+            in_columns: whether each sample is a column, for which one product computes R z̃ of all samples.
+        """
+        change, before = torch.zeros_like(s̃), {field: s̃[..., place, :] for field, place in step.places.items()}
+        y = self._output(step)
+        torch.mul(s̃[..., y, :], self.κ, out=change[..., y, :])
+        Ĩ = self.R.weight.detach() @ before["z"]
+        return self._through_the_step(step, change, before, Ĩ, in_columns=in_columns)
+
+    def _through_the_step(
+        self, step: StepDerivatives, change: Tensor, before: Mapping[str, Tensor], Ĩ: Tensor, *, in_columns: bool
+    ) -> Tensor:
+        """Return `change` with the changes of all variables, which follow from those `before` the step and Ĩ."""
+        from_previous, within_step, inflows = step.partials
+        after = {field: change[..., place, :] for field, place in step.places.items()}
+
+        def add(s: str, D: Derivative, x: Tensor) -> None:
+            if isinstance(D, Tensor) and D.dim():
+                D = D.mT if in_columns and D.dim() > 1 else D[..., None]
+            if s in after:
+                after[s].addcmul_(torch.as_tensor(D, dtype=x.dtype, device=x.device), x)
+            else:
+                after[s] = D * x
+
+        for (s, r), factor in from_previous.items():
+            if r in before:
+                add(s, factor, before[r])
+        for s, D in inflows["current"].by_input.items():
+            add(s, D, Ĩ)
+        for (s, q), factor in within_step.items():
+            if q in after:
+                add(s, factor, after[q])
+        drive = self.readout.linear.weight.detach() @ after[self.readout.reads]
+        change[..., self._output(step), :].add_(drive, alpha=1 - self.κ)
         return change
+
+    def _output(self, step: StepDerivatives) -> slice:
+        """Return where the output of the readout stands in the state."""
+        return slice(len(step.places) * self.layer.neuron.size, None)
 
     def back_to_current(self, step: StepDerivatives, u: Tensor) -> Tensor:
         """Return (∂s_t/∂I_t)ᵀ u, [..., batch, size], for weights u of the state s_t, [..., batch, S]."""
-        y = slice(len(step.places) * self.layer.neuron.size, None)
-        by_y = u[..., y] @ self.readout.linear.weight.detach() * (1 - self.κ)
+        by_y = u[..., self._output(step)] @ self.readout.linear.weight.detach() * (1 - self.κ)
         total = torch.zeros_like(by_y)
         for field, D in step.by_current.items():
             u_field = u[..., step.places[field]]
             total += D * (u_field + by_y if field == self.readout.reads else u_field)
         return total
-
-    def jacobian(self, x: Tensor, before: Any, after: Any) -> Jacobian:
-        """Return the derivatives of a step, from the equations of the neurons."""
-        by_current, by_previous, places = self.derivatives(x, before, after)
-        R = self.R.weight.detach()
-        n, S, y, κ = self.layer.neuron.size, flat(before).shape[1], after.y.shape[1], self.κ
-        by_s, by_I = x.new_zeros(len(x), S + y, S), x.new_zeros(len(x), S + y, n)
-        for field, derivative in by_current.items():
-            D = torch.as_tensor(derivative, dtype=x.dtype, device=x.device).expand(len(x), n)
-            by_I[:, places[field]].diagonal(dim1=1, dim2=2).copy_(D)
-            torch.mul(D[:, :, None], R, out=by_s[:, places[field], places["z"]])
-        for (field, r), factor in by_previous.items():
-            by_s[:, places[field], places[r]].diagonal(dim1=1, dim2=2).add_(factor)
-        o, W_out = places[self.readout.reads], self.readout.linear.weight.detach() * (1 - κ)
-        for by in (by_s, by_I):
-            torch.matmul(W_out, by[:, o], out=by[:, S - y : S])
-        by_s[:, S - y : S, S - y :].diagonal(dim1=1, dim2=2).add_(κ)
-        by_s[:, S:], by_I[:, S:] = by_s[:, S - y : S], by_I[:, S - y : S]
-        return Jacobian(by_s, by_I)
 
     def by_name(self, by_current: Tensor, by_drive: Tensor) -> dict[str, Tensor]:
         """Return the gradients of the maps by name, from those by (W, R, c), [..., currents, fan-in], and by the
@@ -179,7 +183,7 @@ def totals(partials: Partials) -> tuple[Mapping[str, Derivative], Mapping[tuple[
 
 
 def _has_closed_form(network: Network) -> bool:
-    """Return whether `OneLayer.jacobian` applies: neurons with equations and one current each, products in float32."""
+    """Return whether `derivatives` applies: neurons with equations and one current each, products in float32."""
     layer, readout = network.layers[0], network.readouts[0]
     neuron = layer.neuron
     if (

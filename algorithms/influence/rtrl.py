@@ -101,14 +101,16 @@ class RTRL(InfluenceRule):
     def _in_closed_form(self, layer: OneLayer, x: Tensor, after: Any) -> Tensor:
         """Return M_t of one layer. ∂s_t/∂θ is a product of two factors, and is added without being in memory."""
         p, o = layer.reads(x, self.state, after)
-        by_s, by_I = layer.jacobian(x, self.state, after)
-        S, sizes = by_s.shape[2], [w.numel() for w in self.θ.values()]
-        M = by_s.new_zeros(len(x), S, sum(sizes)) if self.M is None else by_s[:, :S] @ self.M
-        n, outputs = by_I.shape[2], by_s.shape[1] - S
-        by_drive = by_s.new_zeros(len(x), S, outputs)
+        step, sizes = layer.derivatives(x, self.state, after), [w.numel() for w in self.θ.values()]
+        n, outputs = layer.W.out_features, layer.readout.linear.out_features
+        D = layer.from_current(step, _identities(len(x), n, like=x))
+        S = D.shape[1]
+        J = layer.along(step, _identities(len(x), S, like=x))
+        M = J.new_zeros(len(x), S, sum(sizes)) if self.M is None else J @ self.M
+        by_drive = D.new_zeros(len(x), S, outputs)
         by_drive[:, S - outputs :].diagonal(dim1=1, dim2=2).fill_(1 - layer.κ)
         gradient = layer.by_name(
-            by_I[:, :S, :, None].expand(-1, -1, -1, p.shape[1]), by_drive[..., None].expand(-1, -1, -1, o.shape[1])
+            D[..., None].expand(-1, -1, -1, p.shape[1]), by_drive[..., None].expand(-1, -1, -1, o.shape[1])
         )
         read = layer.by_name(p[:, None, None].expand(-1, 1, n, -1), o[:, None, None].expand(-1, 1, outputs, -1))
         for (name, w), part in zip(self.θ.items(), M.split(sizes, 2), strict=True):
@@ -127,3 +129,7 @@ class RTRL(InfluenceRule):
     def end(self) -> None:
         super().end()
         del self.M
+
+
+def _identities(samples: int, size: int, like: Tensor) -> Tensor:
+    return torch.eye(size, dtype=like.dtype, device=like.device).expand(samples, size, size)

@@ -109,7 +109,7 @@ class UORO(RandomSigns):
         """Return the derivatives of a step of one layer; θ has two maps, (W, R, c) and that of the readout."""
         p, o = layer.reads(x, self.state, after)
         d, outputs = layer.derivatives(x, self.state, after), after.y.shape[1]
-        Js̃, κ = layer.along(d, self.s̃), layer.κ
+        Js̃, κ = layer.along(d, self.s̃.mT, in_columns=True).mT, layer.κ
         νI = [(layer.back_to_current(d, ν), p), ((1 - κ) * ν[..., -outputs:], o)]
         νI = [(u, read.expand(self.draws, *read.shape)) for u, read in νI]
         if δ is None:

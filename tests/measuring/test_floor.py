@@ -214,9 +214,10 @@ def test_rules_that_carry_an_estimate_of_the_influence_go_backward_from_each_los
         # Of each of 15 samples: R z̃ from the second step on, and the readout of a change and back from signs.
         signs = Counter({Product(15, 4, 4): 5, Product(15, 4, 2): 6, Product(15, 2, 4): 6})
         assert uoro == forward + Counter(dict.fromkeys(once, losses)) + signs
-        # J B of each sample, from the second step on: v, z and y are 10 variables.
+        # J B of each sample, from the second step on: R and the readout times what B has of z and of the layer.
         kf_rtrl = work(rule("kf_rtrl", **options)).products
-        assert kf_rtrl == forward + Counter({**dict.fromkeys(once, losses), Product(10, 10, 4, copies=5): 5})
+        per_sample = {Product(4, 4, 4, copies=5): 5, Product(2, 4, 4, copies=5): 5}
+        assert kf_rtrl == forward + Counter({**dict.fromkeys(once, losses), **per_sample})
 
 
 def test_an_estimate_in_any_other_network_goes_backward_twice_for_each_draw():
