@@ -35,8 +35,8 @@ class KFRTRL(RandomSigns):
     s is the state of the layer and the output of the readout. The gradient is a random estimate whose mean is BPTT's
     gradient, with less variance than that of UORO; the gradient of the readout is exact. Norms and signs are those of
     each sample. One layer, W x + R z into neurons without parameters of their own. With S state variables, N neurons
-    and r draws, memory is O(1) in T, r × batch × S × (N + S) numbers; time is O(r × batch × S² × N) per step. Source:
-    Mujika, Meier and Steger 2018, algorithm 1.
+    and r draws, memory is O(1) in T, r × batch × S × (N + S) numbers; time is O(r × batch × N³) per step where the
+    derivatives have a closed form, else O(r × batch × S² × N). Source: Mujika, Meier and Steger 2018, algorithm 1.
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
