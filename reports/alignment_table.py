@@ -19,7 +19,7 @@ from throughtime.reports.figures import cells_left_out, count_range
 from throughtime.reports.plain_values import Row, row_groups, rows_of
 from throughtime.reports.quantities import replicate_interval
 from throughtime.reports.summaries import suite_summary
-from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
+from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.tables import entry
 
 NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
@@ -63,7 +63,7 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
         f"{MEANING}; 1 and 1: equal gradients. Hidden: {PARAMETERS}.",
         f"Mean of {count_range(long.loc[long['n'] > 0, 'n'])} replicates.",
         REPLICATES,
-        "Means exclude failed runs, which are counted by status.",
+        FAILURES,
         *warning(alignment_ranks(results, suite, scale)),
         *cells_left_out(runs, fine, "table"),
     ]

@@ -34,7 +34,7 @@ SHARES = (
 )
 """Explanation of shares of solved runs."""
 Row = Mapping[Any, Any]
-"""A row of `cells.summarise`."""
+"""A row of `summaries.summarise`."""
 
 
 class Compared(NamedTuple):
@@ -133,7 +133,7 @@ def row_marks(rows: Sequence[Row]) -> RowMarks:
     """Compare the rules of a row of a table.
 
     Args:
-        rows: the summaries (`cells.summarise`) of one measure of one dataset and neuron, one for each rule.
+        rows: the summaries (`summaries.summarise`) of one measure of one dataset and neuron, one for each rule.
     """
     known = [record for record in rows if record["n"]]
     if not known or not known[0]["better"]:

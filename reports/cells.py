@@ -127,6 +127,12 @@ def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd
     return list(grouped)
 
 
+def extent(numbers: Iterable[Any]) -> str:
+    """Return the smallest and the largest of some numbers as `1–3`, or `3` if they are equal."""
+    known = list(numbers)
+    return "–".join(map(str, dict.fromkeys((min(known), max(known)))))
+
+
 def older(n: int) -> str:
     """Return a sentence on the n superseded runs of a cell, which do not count; empty if there are none."""
     return f"{n} older run{'s' * (n > 1)} left out: repeated since, or of other code, settings or versions" * (n > 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, neuron_label, one_line, rule_rank, rule_title, slug
+from throughtime.reports.cells import extent, groups, neuron_label, one_line, rule_rank, rule_title, slug
 from throughtime.reports.drawing import Drawn, finish, styled
 from throughtime.reports.lengths import BUDGETS, PANEL, SOLVED, budget_map, length_cells
 from throughtime.reports.rule_marks import spread
@@ -90,8 +90,7 @@ def _draw(cells: pd.DataFrame, chosen: pd.DataFrame, suite: str, scale: str) -> 
         _mark_not_run(panels[rows.index("share")], cells, lengths)
     _draw_map(panels[-1], chosen, lengths)
     task, neuron = cells[PANEL].iloc[0]
-    counts = sorted(set(cells.loc[cells["n"] > 0, "n"].astype(int)))
-    runs = f"n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs a point"
+    runs = f"n = {extent(cells.loc[cells['n'] > 0, 'n'].astype(int))} runs a point"
     notes = [
         f"Suite {suite}, scale {scale}, {runs}, at most {cells['batches'].max():.0f} batches.",
         f"Solved: at least {100 * SOLVED:.0f} % accuracy on the test split; bars: exact 95 % interval of the share.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,9 +34,10 @@ class Mark(NamedTuple):
     """The look of a mark."""
 
     label: str
-    size: float = 5.5
+    """The rule's title, with a star if its tuning chose a value at the edge of its grid."""
+    size: float
     """Diameter in points."""
-    bold: bool = False
+    bold: bool
 
 
 @styled
@@ -55,18 +56,12 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
     data = _with_enough_rules(ranks) if len(ranks) else ranks
     if data.empty:
         return None
-
-    def mark(cell: pd.Series) -> Mark:
-        named = rule_family(cell["rule"]) in FAMILIES
-        return Mark(_title(cell), 8 if named else 5, named)
-
-    data["x"] = data["cosine"]
     ordered = correlations(data)
     titles = {
         tuple(row[PANEL]): f", ρ = {row['spearman']:.2f} (n = {row['rules']})"
         for _, row in ordered[ordered["spearman"].notna()].iterrows()
     }
-    figure = _figure(data, rule_styles(results.frame["rule"]), mark, "cosine to BPTT, mean over training", titles)
+    figure = _figure(data, rule_styles(results.frame["rule"]), titles)
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a mark"),
         f"Vertical: {final_protocol(runs['mean_of_last'])}; {_bars(data)} "
@@ -77,17 +72,9 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
         *star_sentence(runs),
         *cells_left_out(runs, data),
     ]
-    return _finished(figure, "Result against alignment with BPTT", notes, data)
-
-
-def _title(cell: pd.Series) -> str:
-    """Return the title of a cell's rule, with a star if its tuning chose a value at the edge of its grid."""
-    return rule_title(cell["rule"]) + ("*" if cell["edge"] else "")
-
-
-def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame) -> Drawn:
+    title = "Result against alignment with BPTT"
     finish(figure, title, notes, {})  # each mark has its name, and needs no legend
-    return Drawn(figure, data.drop(columns="x"), title, notes)
+    return Drawn(figure, data, title, notes)
 
 
 def _with_enough_rules(data: pd.DataFrame) -> pd.DataFrame:
@@ -99,14 +86,13 @@ def _bars(data: pd.DataFrame) -> str:
     return f"bars: {INTERVAL}{few if data['n'].min() < INTERVAL_FROM else ''}."
 
 
-def _figure(
-    data: pd.DataFrame,
-    styles: dict[str, Style],
-    mark: Callable[[pd.Series], Mark],
-    x_label: str,
-    titles: dict[tuple[str, ...], str],
-) -> Figure:
-    """Draw a panel for each dataset and neuron, a column for each neuron: x is `x` of the data, y the result."""
+def _mark(cell: pd.Series) -> Mark:
+    named = rule_family(cell["rule"]) in FAMILIES
+    return Mark(rule_title(cell["rule"]) + ("*" if cell["edge"] else ""), 8 if named else 5, named)
+
+
+def _figure(data: pd.DataFrame, styles: dict[str, Style], titles: dict[tuple[str, ...], str]) -> Figure:
+    """Draw a panel for each dataset and neuron, a column for each neuron: x is the cosine, y the result."""
     cells = groups(data, PANEL)
     columns = min(2, len(data[["network", "neuron"]].drop_duplicates()))
     figure, panels = grid(len(cells), columns)
@@ -118,22 +104,22 @@ def _figure(
         shown = quantity(*panel_cells[["measure", "unit"]].iloc[0])
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}{titles.get(key, '')}")
         panel.set_ylabel(shown.label)
-        looks = [mark(cell) for _, cell in panel_cells.iterrows()]
+        looks = [_mark(cell) for _, cell in panel_cells.iterrows()]
         for (_, cell), look in zip(panel_cells.iterrows(), looks, strict=True):
             low, high = (
                 (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
             )
             y, colour = cell["mean"] * shown.factor, styles[cell["rule"]].colour
-            panel.plot([cell["x"]] * 2, [low * shown.factor, high * shown.factor], color=colour, lw=0.8, alpha=0.7)
+            panel.plot([cell["cosine"]] * 2, [low * shown.factor, high * shown.factor], color=colour, lw=0.8, alpha=0.7)
             edge = "black" if look.bold else "white"
-            panel.plot(cell["x"], y, "o", ms=look.size, color=colour, mec=edge, mew=0.6, alpha=0.8)
+            panel.plot(cell["cosine"], y, "o", ms=look.size, color=colour, mec=edge, mew=0.6, alpha=0.8)
         panel.margins(x=0.08, y=0.08)
         if shown.recorded != "fraction":
             scale_axis(panel.yaxis, panel_cells["mean"] * shown.factor, ratio=20)
-        panel.set_xlabel(scaled(x_label, panel.xaxis))
+        panel.set_xlabel(scaled("cosine to BPTT, mean over training", panel.xaxis))
         _label(
             panel,
-            panel_cells["x"],
+            panel_cells["cosine"],
             panel_cells["mean"] * shown.factor,
             looks,
             [styles[rule].colour for rule in panel_cells["rule"]],

@@ -97,7 +97,8 @@ def rule_table(results: Results, suite: str, scale: str) -> Table | None:
     Args are those of `rule_matrix`; None if no task has two rules with a result.
     """
     matrix = rule_matrix(results, suite, scale)
-    if matrix.empty or matrix[matrix["n"] > 0].groupby(TASK)["rule"].nunique().max() < 2:
+    known = matrix if matrix.empty else matrix[matrix["n"] > 0]
+    if known.empty or known.groupby(TASK)["rule"].nunique().max() < 2:
         return None
     ranks, tasks = mean_ranks(matrix), groups(matrix, TASK)
     rules = sorted(set(matrix["rule"]), key=rule_rank)

@@ -15,6 +15,7 @@ from throughtime.reports.cells import (
     FAILED,
     KEYS,
     anchor,
+    extent,
     natural,
     neuron_label,
     one_line,
@@ -62,7 +63,7 @@ def render(results: Results, measure: str = "metric", form: str = "text", width:
 
     Args:
         results: of any suites.
-        measure: see `cells.summarise`.
+        measure: see `summaries.summarise`.
         form: text, markdown, latex, csv or json; the last two are the long form, with all numbers unrounded.
         width: of the terminal that the text is for, in columns; None: lines as long as they need.
 
@@ -209,6 +210,5 @@ def _protocol(rows: list[Row]) -> list[str]:
     sentences = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
     sentences = [sentence[0].upper() + sentence[1:] for sentence in sentences]
     if seeds := [row["n"] for row in rows if row["n"] and not row["measure"].startswith(MEASURED_ONCE)]:
-        n = "–".join(map(str, dict.fromkeys((min(seeds), max(seeds)))))
-        sentences += [f"Mean of n = {n} replicates.", REPLICATES]
+        sentences += [f"Mean of n = {extent(seeds)} replicates.", REPLICATES]
     return [*sentences, FAILURES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from throughtime.reports.cells import KEYS
+from throughtime.reports.cells import KEYS, extent
 
 
 def tuning_sentence(runs: pd.DataFrame) -> list[str]:
@@ -19,8 +19,7 @@ def tuning_sentence(runs: pd.DataFrame) -> list[str]:
     tuned = runs[runs["trials"] > 0].drop_duplicates(KEYS)
     if tuned.empty:
         return []
-    trials = "–".join(map(str, dict.fromkeys((tuned["trials"].min(), tuned["trials"].max()))))
-    edge = int((tuned["edge"] != "").sum())
+    trials, edge = extent(tuned["trials"]), int((tuned["edge"] != "").sum())
     return [
         f"Tuned: {trials} trials a cell; at the edge of its grid: the chosen value of {edge} of {len(tuned)} cells."
     ]

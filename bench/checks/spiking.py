@@ -10,14 +10,14 @@ from throughtime.networks.recurrent import Recurrent
 
 
 @torch.no_grad()
-def enliven(network: Recurrent, x: Tensor, least: float = 0.05) -> None:
+def enliven(network: Recurrent, x: Tensor) -> None:
     """Enlarge the input weights until each layer spikes under x.
 
     Raises:
         ValueError: no weights do that.
     """
     for _ in range(20):
-        if is_alive(network, x, least):
+        if is_alive(network, x):
             return
         for layer in network.layers:
             layer.inward.weight.mul_(1.5)

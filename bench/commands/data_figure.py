@@ -13,13 +13,13 @@ from throughtime.datasets.arrays import ArrayDataset
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.detection.boxes import CLASS, PLACE, corners, is_box
 from throughtime.datasets.detection.task import Detection
+from throughtime.datasets.prepared import SPLITS
 from throughtime.datasets.task import Classification, MultiLabel, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FRAMES = 8  # number of frames drawn of a sequence of images
 TRACES = 8  # inputs that are drawn as lines; more are drawn as an image
 

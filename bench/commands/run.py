@@ -70,7 +70,6 @@ class Place(NamedTuple):
             require_memory(sweep.due, allowed.memory, "memory limit")
         if self.cluster is None:
             require_memory(sweep.due, machine_bytes(), "memory of this machine")
-        if self.cluster is None:
             from throughtime.running.engines.local import LocalEngine
 
             return LocalEngine(self.plugins, allowed, self.jobs or sweep.jobs, tell)

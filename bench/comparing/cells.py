@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from throughtime.records.baseline_lines import GIT
 from throughtime.records.record import Record
 from throughtime.registry import KINDS
 from throughtime.spec import MEASURED_ONCE, RunSpec
@@ -186,7 +187,5 @@ def _around(spec: RunSpec) -> tuple[Any, ...]:
 def _versions(cell: Cell) -> Mapping[str, str]:
     record = next(iter(cell.records.values()))
     names = {kind: f"{kind} {getattr(cell.spec, kind).name}" for kind in KINDS}
-    code = {
-        names.get(kind, kind): str(digest) for kind, digest in record.code.items() if kind not in ("commit", "changed")
-    }
+    code = {names.get(kind, kind): str(digest) for kind, digest in record.code.items() if kind not in GIT}
     return {**code, **record.versions}

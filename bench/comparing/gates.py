@@ -115,11 +115,7 @@ class MetricGate(Strict):
 
     def matches(self, metric: str, spec: RunSpec) -> bool:
         """Return whether this gate is for a metric of a cell."""
-        if not fnmatchcase(metric, self.metric):
-            return False
-        labels = dict(zip(("rule", "neuron", "network", "dataset"), spec.cell, strict=True))
-        wanted = ((getattr(self.when, kind), label) for kind, label in labels.items())
-        return all(among is None or label in among for among, label in wanted)
+        return fnmatchcase(metric, self.metric) and self.when.matches(spec.cell)
 
     def improves(self, change: float) -> bool:
         """Return whether a change, new minus base, is an improvement."""

@@ -21,7 +21,7 @@ from pydantic import Field
 from throughtime.comparing.audit import Audit, audit
 from throughtime.errors import UsageError, first_fault, suggestion
 from throughtime.records.baseline_lines import line_of, parsed, refuse_repeated, sealed, unsealed
-from throughtime.records.code_digest import HARNESS, code_digest, module_digest
+from throughtime.records.code_digest import HARNESS, module_digest
 from throughtime.records.files import RECORD
 from throughtime.records.record import Record, write_record
 from throughtime.records.store import Store
@@ -196,7 +196,7 @@ def _refuse_other_source(records: Sequence[Record], plugins: set[str], path: Pat
         for kind, registry in KINDS.items():
             component = registry[getattr(record.spec, kind).name]
             same = record.code.get("harness") == today and component.origin in plugins
-            if same and record.code.get(kind) != code_digest(component.factory):
+            if same and record.code.get(kind) != module_digest(component.factory.__module__):
                 raise UsageError(f"the source of {component.name} is not that of the record", f"{path}:{number}")
 
 

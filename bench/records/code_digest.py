@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from throughtime.errors import UsageError
@@ -11,19 +11,8 @@ from throughtime.registry import KINDS, Component
 from throughtime.source_digest import source_digest
 from throughtime.spec import RunSpec
 
-FOLLOWED = tuple(
-    f"throughtime.{room}"
-    for room in (
-        "numerics",
-        "neurons",
-        "networks",
-        "algorithms",
-        "datasets",
-        "harness",
-        "measuring",
-        "passes",
-    )
-)
+ROOMS = ("numerics", "neurons", "networks", "algorithms", "datasets", "harness", "measuring", "passes")
+FOLLOWED = tuple(f"throughtime.{room}" for room in ROOMS)
 """Packages whose code determines or measures numbers; the others only plan, store and report them."""
 HARNESS = "throughtime.passes.passes"
 """Module whose code, with its imports, is the harness of a run."""
@@ -34,7 +23,7 @@ def code_of(spec: RunSpec) -> dict[str, str]:
 
     Files are read once per process; later edits are not seen.
     """
-    code = {kind: code_digest(component.factory) for kind, component in components_of(spec).items()}
+    code = {kind: module_digest(component.factory.__module__) for kind, component in components_of(spec).items()}
     return code | {"harness": module_digest(HARNESS)}
 
 
@@ -64,19 +53,12 @@ def components_of(spec: RunSpec) -> dict[str, Component]:
     return {kind: registry[getattr(spec, kind).name] for kind, registry in KINDS.items()}
 
 
-def code_digest(factory: Callable[..., Any]) -> str:
-    """Return 12 hexadecimal digits for the code of a component: its module and its imports, recursively.
-
-    Imports count from `FOLLOWED` and from the package of an installed plugin.
-    """
-    return module_digest(factory.__module__)
-
-
 @functools.cache
 def module_digest(name: str) -> str:
-    """Return 12 hexadecimal digits for the code of a module and its imports from `FOLLOWED` or its own package.
+    """Return 12 hexadecimal digits for the code of a module and, recursively, of its imports.
 
-    It is computed once: a process reads each file once.
+    Imports count from `FOLLOWED` and from the package of an installed plugin. The digest is computed once: a process
+    reads each file once.
 
     Raises:
         UsageError: the module has no source file.

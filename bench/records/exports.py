@@ -14,6 +14,7 @@ import pandas as pd
 from throughtime.errors import UsageError
 from throughtime.records.record import Record
 from throughtime.records.results import Results
+from throughtime.registry import KINDS
 
 
 def to_parquet(results: Results, folder: Path) -> list[Path]:
@@ -125,12 +126,8 @@ def _options(record: Record) -> dict[str, Any]:
     """Return labels, options and training settings of a run, by dotted names."""
     spec = record.spec
     settings: dict[str, Any] = {"scale": spec.scale, "replicate": spec.replicate, "seed": spec.seed}
-    for kind, part in (
-        ("rule", spec.rule),
-        ("neuron", spec.neuron),
-        ("network", spec.network),
-        ("dataset", spec.dataset),
-    ):
+    for kind in KINDS:
+        part = getattr(spec, kind)
         settings |= {kind: part.label} | {f"{kind}.{name}": value for name, value in part.options.items()}
     return settings | {f"training.{name}": value for name, value in spec.training.model_dump(mode="json").items()}
 

@@ -52,21 +52,17 @@ def versions() -> dict[str, str]:
 def git_state() -> dict[str, Any]:
     """Return the commit of the checkout of throughtime and whether it was changed, except for baselines; nulls
     outside a checkout."""
-    folder = Path(__file__).parent
     try:
-        _git(
-            folder, "ls-files", "--error-unmatch", Path(__file__).name
-        )  # fails in another checkout that contains the environment
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {
-            "commit": commit,
-            "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", BASELINES)),
-        }
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails in a checkout that contains the environment
+        commit = _git("rev-parse", "HEAD")
+        changed = bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", BASELINES))
+        return {"commit": commit, "changed": changed}
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "changed": None}
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from throughtime.collector import gc_paused
 from throughtime.errors import UsageError, suggestion
+from throughtime.records.baseline_lines import GIT
 from throughtime.records.code_digest import changed_parts
 from throughtime.records.files import RECORD
 from throughtime.records.record import Record
@@ -244,7 +245,7 @@ def configuration_digest(record: Record) -> str:
     """
     spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes", *NOT_IN_ID})
     # A commit that changed no component gives the same runs.
-    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
+    code = {name: digest for name, digest in record.code.items() if name not in GIT}
     text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -9,16 +9,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups
 from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, MOST_ITERATIONS, PATTERN, curves
-from throughtime.reports.papers.claims import (
-    Answer,
-    Values,
-    all_or_none,
-    by_replicate,
-    claim,
-    judged,
-    shown,
-    trained,
-)
+from throughtime.reports.papers.claims import Answer, Values, all_or_none, by_replicate, claim, judged, shown, trained
 
 LEARNT = 0.1
 """Share of the error of a constant answer below which the curve counts as learnt; our choice."""

@@ -5,14 +5,7 @@ from __future__ import annotations
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.reports.influence_balancing import exact
-from throughtime.reports.influence_balancing.descent import (
-    OPTIMUM,
-    START,
-    UPDATES,
-    RuleName,
-    descend,
-    turning_window,
-)
+from throughtime.reports.influence_balancing.descent import OPTIMUM, START, UPDATES, RuleName, descend, turning_window
 from throughtime.reports.papers.claims import ANYTHING, Answer, claim, decided
 
 DRAWS = 10

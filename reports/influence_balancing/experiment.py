@@ -17,7 +17,7 @@ from throughtime.reports.influence_balancing.descent import RATE, START, UNITS, 
 RATE_OF_UORO = 1e-5
 
 
-def descend_uoro(signs: NDArray[np.float64], rate: float = RATE_OF_UORO, tiny: float = TINY) -> NDArray[np.float64]:
+def descend_uoro(signs: NDArray[np.float64], rate: float = RATE_OF_UORO) -> NDArray[np.float64]:
     """Return θ before the first and after each update of UORO, with an update and a loss at each step.
 
         s̃ ← ρ₀ A s̃ + ρ₁ ν,     θ̃ ← θ̃ / ρ₀ + ν·σ / ρ₁,     dl/dθ ≈ (s_1 − 1) ((A s̃)_1 θ̃ + σ_1)  with the old s̃, θ̃
@@ -25,14 +25,13 @@ def descend_uoro(signs: NDArray[np.float64], rate: float = RATE_OF_UORO, tiny: f
     Args:
         signs: ν of each step, ±1, [updates, units].
         rate: learning rate.
-        tiny: added to norms and roots, as in the rule of the package.
     """
     s, θ, s̃, θ̃, path = np.ones(UNITS), START, np.zeros(UNITS), 0.0, [START]
     for ν in signs:
         s, Js̃, νI = A @ s + θ * σ, A @ s̃, float(ν @ σ)
         gradient = (s[0] - 1) * (Js̃[0] * θ̃ + σ[0])
-        ρ0 = np.sqrt(abs(θ̃) / (np.linalg.norm(Js̃) + tiny)) + tiny
-        ρ1 = np.sqrt(abs(νI) / (np.linalg.norm(ν) + tiny)) + tiny
+        ρ0 = np.sqrt(abs(θ̃) / (np.linalg.norm(Js̃) + TINY)) + TINY
+        ρ1 = np.sqrt(abs(νI) / (np.linalg.norm(ν) + TINY)) + TINY
         s̃, θ̃ = ρ0 * Js̃ + ρ1 * ν, θ̃ / ρ0 + νI / ρ1
         θ -= rate * gradient
         path.append(θ)

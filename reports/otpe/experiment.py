@@ -24,7 +24,7 @@ RULES = {"OTPE": "otpe", "approximate OTPE": "approximate_otpe", "OSTL": "eprop"
 """The rules by the names of the paper. Its OSTL follows a synapse to its own neuron: `eprop`, without a filter here."""
 
 
-def network_of(depth: int, width: int = WIDTH) -> Recurrent:
+def network_of(depth: int) -> Recurrent:
     """Return layers of the authors' LIF without recurrent weights, in float64, and a readout without memory."""
     data, lif = Randman(), NEURONS["lif"]
     options = lif.checked({**NEURON, "surrogate": SURROGATE})
@@ -32,7 +32,7 @@ def network_of(depth: int, width: int = WIDTH) -> Recurrent:
         data.inputs,
         data.outputs,
         lambda size: lif.factory(size, **options),
-        hidden=[width] * depth,
+        hidden=[WIDTH] * depth,
         readout_tau=0.0,
         weights="normal",
         recurrent_weights=False,

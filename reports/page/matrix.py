@@ -12,7 +12,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.against import solved
 from throughtime.reports.best import REFERENCE
-from throughtime.reports.cells import KEYS, TASK, anchor, neuron_label, one_line, rule_rank, rule_title
+from throughtime.reports.cells import KEYS, TASK, anchor, extent, neuron_label, one_line, rule_rank, rule_title
 from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity, significant
 from throughtime.reports.rule_matrix import COSTS, SIGNS, result_text, rule_matrix
@@ -175,7 +175,7 @@ def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
     """Return the sentences under the matrix: what is there, and no more."""
     words = set(data["against_bptt"])
     known = data[data["n"] > 0]
-    n = "–".join(map(str, dict.fromkeys((known["n"].min(), known["n"].max())))) if len(known) else "0"
+    n = extent(known["n"]) if len(known) else "0"
     white = "BPTT" if with_bptt else "the best rule"
     said = [f"Colour: orange at chance, white at {white}, blue where better; n = {n}."]
     if with_bptt:

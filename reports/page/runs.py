@@ -107,15 +107,11 @@ def _component(kind: str, component: ComponentSpec) -> str:
 
 @functools.cache
 def _defaults(kind: str, name: str) -> dict[str, Any]:
-    """Return the literal defaults of the options of a component of the package."""
+    """Return the literal defaults of the options of a component of the package as JSON has them: tuples are lists."""
     registry = KINDS[kind]
     declared = [declared_defaults(folder, registry.decorator).get(name, {}) for folder in registry.folders]
-    return _plain({option: default for defaults in declared for option, default in defaults.items()})
-
-
-def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return defaults as JSON has them: tuples are lists."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+    values = {option: default for defaults in declared for option, default in defaults.items()}
+    return {option: list(value) if isinstance(value, tuple) else value for option, value in values.items()}
 
 
 def _settings(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
@@ -196,13 +192,13 @@ def _reading_order(cell: tuple[str, ...]) -> list[Any]:
     return [natural(dataset), natural(network), neuron_rank(neuron), rule_rank(rule)]
 
 
-def tail(path: Path, lines: int = LOG_LINES, limit: int = LOG_BYTES) -> tuple[str, str]:
-    """Return the end of a log, and a note if lines were omitted; only the last `limit` bytes are read."""
+def tail(path: Path, lines: int = LOG_LINES) -> tuple[str, str]:
+    """Return the end of a log, and a note if lines were omitted; only the last `LOG_BYTES` bytes are read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            text = file.read(limit).decode("utf-8", errors="replace")
+            file.seek(max(0, size - LOG_BYTES))
+            text = file.read(LOG_BYTES).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return "", "there is no log"
     except OSError as error:
@@ -210,8 +206,8 @@ def tail(path: Path, lines: int = LOG_LINES, limit: int = LOG_BYTES) -> tuple[st
     # Remove terminal colours, and split progress bars that overwrite themselves into lines.
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").replace("\r", "\n")
     shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text).splitlines()
-    cut = size > limit or len(shown) > lines
-    if size > limit and len(shown) > 1:
+    cut = size > LOG_BYTES or len(shown) > lines
+    if size > LOG_BYTES and len(shown) > 1:
         shown = shown[1:]  # begins in the middle of a line
     return "\n".join(shown[-lines:]), f"the last {min(lines, len(shown))} lines of {size:,} byte" if cut else ""
 

@@ -10,16 +10,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import row_marks
-from throughtime.reports.cells import (
-    KEYS,
-    anchor,
-    natural,
-    neuron_label,
-    older,
-    one_line,
-    rule_title,
-    runs_of,
-)
+from throughtime.reports.cells import KEYS, anchor, natural, neuron_label, older, one_line, rule_title, runs_of
 from throughtime.reports.plain_values import Row, is_missing, row_groups, rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.summaries import recorded_rows, summary_rows

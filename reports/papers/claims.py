@@ -283,9 +283,7 @@ def by_rule(runs: pd.DataFrame, rules: Iterable[str], metric: str, diverged: flo
     return in_common({rule: by_replicate(runs[runs["rule"] == rule], metric, diverged) for rule in rules})
 
 
-def points_between(
-    runs: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], metric: str, diverged: float = inf
-) -> Values:
+def points_between(runs: pd.DataFrame, pairs: Mapping[str, tuple[str, str]], metric: str, diverged: float) -> Values:
     """Return a fraction of the first rule of each pair less that of the second in points, of the replicates that all
     pairs have; `diverged` as in `by_replicate`."""
     rules = {rule for pair in pairs.values() for rule in pair}

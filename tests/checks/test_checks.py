@@ -309,32 +309,24 @@ def test_a_rule_with_required_options_is_not_put_to_the_test(monkeypatch):
     assert told("mine") == {"can be built with its defaults": ("does not apply", "it needs patience, trust")}
 
 
-def test_a_rule_that_supports_nothing(monkeypatch):
+@pytest.mark.parametrize(
+    "supports, others",
+    [
+        (lambda *_: "it does not feel like it", ("does not apply", "it supports no registered neuron")),
+        (
+            lambda rule, network, *_: network.depth,
+            ("fails", "AttributeError: 'Recurrent' object has no attribute 'depth'"),
+        ),
+    ],
+    ids=["nothing", "an error"],
+)
+def test_a_rule_that_supports_nothing_or_cannot_say_what(supports, others, monkeypatch):
     few_neurons(monkeypatch, "lif")
-
-    class Refuses(BPTT):
-        def supports(self, network, task, steps):
-            return "it does not feel like it"
-
-    register("rules", Refuses)
+    register("rules", type("Refuses", (BPTT,), {"supports": supports}))
     result = told("mine")
     assert result.pop("windows lie between 1 step and all")[0] == "holds"
     assert result.pop("does not depend on later windows")[0] == "does not apply"
-    assert set(result.values()) == {("does not apply", "it supports no registered neuron")}
-
-
-def test_a_rule_that_cannot_say_what_it_supports(monkeypatch):
-    few_neurons(monkeypatch, "lif")
-
-    class Stumbles(BPTT):
-        def supports(self, network, task, steps):
-            return network.depth
-
-    register("rules", Stumbles)
-    result = told("mine")
-    assert result.pop("windows lie between 1 step and all")[0] == "holds"
-    assert result.pop("does not depend on later windows")[0] == "does not apply"
-    assert set(result.values()) == {("fails", "AttributeError: 'Recurrent' object has no attribute 'depth'")}
+    assert set(result.values()) == {others}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.harness.test_training import component
 from throughtime.algorithms.bptt import BPTT
 from throughtime.checks import assert_sound
 from throughtime.checks.tiny import error
@@ -22,7 +23,7 @@ from throughtime.numerics.trees import tensors
 from throughtime.passes.trainer import Trainer
 from throughtime.records.store import Store, read_curve
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, load_plugin
-from throughtime.spec import ComponentSpec, RunSpec, Training
+from throughtime.spec import RunSpec, Training
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "trees.py"
 RULES = {"bptt": {}, "tbptt": {"window": 5}, "fptt": {"parts": 3}}
@@ -33,10 +34,6 @@ EVERY = {"bptt": {"loss_at": "every"}, "tbptt": {"window": 1, "loss_at": "every"
 @pytest.fixture(autouse=True)
 def plugin(isolated_registries):
     load_plugin(PLUGIN)
-
-
-def component(registry, name, **options) -> ComponentSpec:
-    return ComponentSpec(name=name, options=registry[name].checked(options), label=name)
 
 
 def spec(rule: str, dataset: str, options: dict, hidden: int = 12, steps: int = 12, **training) -> RunSpec:

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from throughtime.datasets.detection.average_precision import (
-    FALSE,
-    NOT_COUNTED,
-    TRUE,
-    average_precision,
-    verdicts,
-)
+from throughtime.datasets.detection.average_precision import FALSE, NOT_COUNTED, TRUE, average_precision, verdicts
 from throughtime.datasets.detection.boxes import corners, padded
 from throughtime.datasets.detection.grids import ANCHORS, GRIDS, SIDE, detections, predictions
 from throughtime.datasets.detection.loss import assigned, detection_loss
@@ -73,20 +67,13 @@ def test_ciou_of_apart_boxes_counts_the_distance_of_centres():
     assert float(detection_loss(outputs, target([box]), 1)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_prediction_that_overlaps_a_box_is_no_negative():
-    outputs, box = grids(1, 1), like_anchor(4)
-    before = detection_loss(outputs, target([box]), 1)
-    for channel, (own, other) in zip((2, 3), zip(ANCHORS[4], ANCHORS[5], strict=True), strict=True):
-        outputs["coarse"][0, 2 * 6 + channel] = math.log(own / other)  # the third anchor takes the box's shape
-    assert float(before - detection_loss(outputs, target([box]), 1)) == pytest.approx(math.log(2), rel=1e-5)
-
-
-@pytest.mark.parametrize("iou, ignored", [(0.4, False), (0.6, True)])
-def test_a_prediction_is_ignored_from_an_iou_of_one_half(iou, ignored):
+@pytest.mark.parametrize("iou, ignored", [(0.4, False), (0.6, True), (1.0, True)])
+def test_a_prediction_that_overlaps_a_box_is_no_negative_from_an_iou_of_one_half(iou, ignored):
+    """The third anchor takes a part of the box's width, and its height."""
     outputs, box = grids(1, 1), like_anchor(4)
     before = detection_loss(outputs, target([box]), 1)
     for channel, own, other, part in zip((2, 3), ANCHORS[4], ANCHORS[5], (iou, 1.0), strict=True):
-        outputs["coarse"][0, 2 * 6 + channel] = math.log(own * part / other)  # a part of the box's width
+        outputs["coarse"][0, 2 * 6 + channel] = math.log(own * part / other)
     saved = float(before - detection_loss(outputs, target([box]), 1))
     assert saved == pytest.approx(math.log(2) if ignored else 0.0, abs=1e-5)
 

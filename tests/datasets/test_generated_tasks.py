@@ -6,7 +6,7 @@ import pydantic
 import pytest
 import torch
 
-from throughtime.datasets.base import Dataset
+from tests.datasets.test_datasets import SPLITS, seeded, whole
 from throughtime.datasets.eprop_tasks import EvidenceAccumulation, PatternGeneration
 from throughtime.datasets.memory_tasks import Copy, DelayedXor
 from throughtime.datasets.spike_trains import poisson
@@ -17,17 +17,6 @@ TASKS = (
     *("copy", "delayed_xor", "evidence_accumulation", "pattern_generation", "add_dependencies", "mimic"),
     "store_recall",
 )
-SPLITS = ("train", "validation", "test")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def whole(dataset: Dataset, split: str, batch: int, generator: torch.Generator | None = None):
-    batches = list(dataset.batches(split, batch, generator))
-    targets = torch.cat([b.target for b in batches], dim=int(dataset.task.per_step))
-    return torch.cat([b.x for b in batches], dim=1), targets
 
 
 @pytest.mark.parametrize("name", TASKS)

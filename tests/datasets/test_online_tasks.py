@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.datasets.test_datasets import seeded
 from throughtime.datasets.online_tasks import AddDependencies, Mimic, PeriodicTarget, add_level
 from throughtime.datasets.task import Distribution
 from throughtime.neurons.leaky_tanh import LeakyTanh, LeakyTanhState
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
 
 # --- dependencies
 

@@ -3,14 +3,13 @@
 import importlib
 import re
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 from throughtime import source_digest as digests
 from throughtime.errors import UsageError
-from throughtime.records.code_digest import FOLLOWED, code_digest, module_digest
+from throughtime.records.code_digest import ROOMS, module_digest
 
 RULE = '''\
 """A rule."""
@@ -144,7 +143,7 @@ def test_the_package_of_an_installed_plugin_is_followed_without_importing_it(tmp
         with monkeypatch.context() as patch:
             patch.syspath_prepend(tmp_path / place)
             module_digest.cache_clear()  # as in a process of its own
-            result.append(code_digest(types.FunctionType((lambda: None).__code__, {"__name__": "plugged.rule"})))
+            result.append(module_digest("plugged.rule"))
         assert not {"plugged", "plugged.deep"} & sys.modules.keys()
     assert result[0] == result[1] != result[2]
 
@@ -172,9 +171,8 @@ def test_names_inside_modules_and_modules_that_are_not_there_have_no_file():
 
 
 def test_code_without_a_file_is_refused():
-    factory = types.FunctionType((lambda: None).__code__, {"__name__": "nowhere"})
     with pytest.raises(UsageError, match="nowhere has no source file"):
-        code_digest(factory)
+        module_digest("nowhere")
 
 
 def test_the_harness_has_a_digest_of_its_own_without_torch():
@@ -182,9 +180,6 @@ def test_the_harness_has_a_digest_of_its_own_without_torch():
     assert len(digest) == 12
     assert digest == module_digest("throughtime.passes.passes")
     assert digest != module_digest("throughtime.harness.updater")
-
-
-ROOMS = [name.rpartition(".")[2] for name in FOLLOWED]
 
 
 @pytest.mark.parametrize(

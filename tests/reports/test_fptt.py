@@ -10,7 +10,6 @@ import pytest
 from tests.synthetic_records import measure, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.fptt import claims
 from throughtime.reports.fptt.adding import SUITES, loop_of, published
@@ -28,11 +27,6 @@ RULES = ("fptt-authors", "fptt-authors-none", "bptt")
 FLAT = [0.17] * 30
 AS_LONG = [0.17] * 1000  # 10 000 iterations, as the published curves
 SOLVED = [0.17] * 20 + [0.01] * 10
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
 
 
 def put_run(store, rule, replicate=0, status="ok", curve=CURVE, T=200, neuron="ltc_adding", **fields):

@@ -6,14 +6,8 @@ import pytest
 
 from tests.synthetic_records import put, results
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.suites.suite import load_suite
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
 
 
 def put_all(store, suite, value, only=lambda spec: True, **fields):

@@ -14,7 +14,6 @@ from tests.reports.test_fptt import AS_LONG, FLAT, SOLVED, put_run
 from tests.synthetic_records import costs, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.fptt import claims
 
 LENGTHS = (200, 500, 1000)
@@ -25,11 +24,6 @@ FPTT_LEARNS = {(T, "fptt-authors", LTC): SOLVED for T in LENGTHS}
 GATED = {(500, "fptt-authors", LTC): SOLVED, (500, "fptt-authors-none-3e-3", "lstm"): SOLVED}
 SIMPLE = {(500, "fptt-authors", "asrnn_adding"): FLAT, (500, "fptt-authors-none", "rnn"): FLAT}
 WINDOWS = {(T, "fptt-authors-none", LTC): SOLVED for T in LENGTHS}
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,10 @@ from tests.synthetic_records import measure, put, results, run_spec
 from throughtime.datasets.files import fetch
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.fptt.claims import finds_objects, spikes_are_sparse
 from throughtime.reports.papers.paper import load_paper
 from throughtime.reports.papers.verdicts import judge_runs
 from throughtime.suites.suite import load_suite
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
 
 
 def put_detectors(store, levels, dataset="bccd", scale="laptop", rule="fptt", **fields):

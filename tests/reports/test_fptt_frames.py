@@ -7,7 +7,6 @@ import pytest
 from tests.synthetic_records import costs, peaks, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.fptt.claims import memory_is_constant
 from throughtime.reports.fptt.comparison import FRAMES, LTC, Series, exceeds, trains
@@ -18,11 +17,6 @@ from throughtime.reports.papers.stored import reading
 from throughtime.reports.quantities import MIB
 
 FPTT = Series("fptt", LTC)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
 
 
 def put_accuracies(store, cell, values, suite=FRAMES, T=20, **fields):

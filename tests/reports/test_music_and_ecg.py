@@ -11,7 +11,6 @@ from tests.synthetic_records import put, results, run_spec
 from throughtime.datasets.music import JSBChorales
 from throughtime.paper_folders import paper_folder
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.ecg import claims as ecg
 from throughtime.reports.ostl import claims as ostl
@@ -23,11 +22,6 @@ from throughtime.spec import ComponentSpec
 
 OF_TRAINING = claims_in(ecg)[2:]
 NLL = ostl.published().set_index("epoch")["bptt"]
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
 
 
 def put_curve(store, suite, rule, neuron, metric, curve, replicate=0, network=None, epochs=400):

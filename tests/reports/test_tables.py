@@ -476,6 +476,12 @@ def test_mean_ranks_leave_out_rules_that_lack_a_task(grid):
     assert rule_table(grid, "memory", "laptop") is None
 
 
+def test_a_suite_whose_runs_all_failed_has_no_table_of_rules(store):
+    for rule in ("bptt", "b"):
+        put(store, run_spec(f"{rule} lif xor"), "diverged", metric="accuracy")
+    assert rule_table(Results(store.folder), "quick", "laptop") is None
+
+
 def test_a_wide_table_is_split_and_repeats_its_labels(store):
     for i in range(16):
         put(store, run_spec((f"rule-of-some-length-{i}", "lif", "digits")), measures=results("accuracy", 0.5, 0.1))

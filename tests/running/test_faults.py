@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.children import child
+from tests.sweeps import wait_for
 from throughtime import registry
 from throughtime.commands.main import main
 from throughtime.records.record import read_record
@@ -334,13 +335,6 @@ def test_a_clock_set_back_gives_no_negative_time_and_loses_no_run(tmp_path, monk
     assert {rule: s.record.status for rule, s in result.items()} == {"once": "ok", "bptt": "ok"}
     assert all(0 < s.record.seconds < 100 for s in result.values())
     assert sweep.run().keys() == result.keys() and "[1/" not in sweep.out.read_text()
-
-
-def wait_for(look, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 def test_a_signal_to_the_whole_group_leaves_trainings_their_checkpoints(tmp_path):

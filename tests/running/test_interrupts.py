@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.children import child
+from tests.sweeps import wait_for
 from throughtime.records.store import Store
 
 FAULTY = Path(__file__).parents[1] / "plugins" / "faulty.py"
@@ -50,8 +50,8 @@ def run_command(folder: Path, rules: str, plugin: Path = FAULTY) -> list[str]:
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
     results = tmp_path / "results"
     with child(run_command(tmp_path, "bptt, lingers"), stderr=subprocess.PIPE, text=True) as process:
-        _wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")), True)
-        _wait_for(lambda: len(Store(results).records()), 1)
+        wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")))
+        wait_for(lambda: len(Store(results).records()) == 1)
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=30)[1]
     assert process.returncode == 130
@@ -95,22 +95,11 @@ def test_ctrl_c_before_a_sweep_begins_prints_no_traceback(name):
 def test_a_killed_runner_takes_its_children_with_it(tmp_path):
     results = tmp_path / "results"
     with child(run_command(tmp_path, "lingers"), stderr=subprocess.DEVNULL) as process:
-        _wait_for(lambda: list(results.glob("faults/.work/*/curve.jsonl")), 1)
+        wait_for(lambda: list(results.glob("faults/.work/*/curve.jsonl")))
         assert _children_of(tmp_path)
         process.kill()
-    _wait_for(lambda: not _children_of(tmp_path), True)
+    wait_for(lambda: not _children_of(tmp_path))
     assert not Store(results).records()
-
-
-def _wait_for(look, wanted, seconds: float = 60):
-    """Poll until the result (or its length) is the wanted one; return the result."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = look()
-        if seen is True or seen == wanted or (isinstance(seen, list) and len(seen) == wanted):
-            return seen
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def _children_of(folder: Path) -> list[int]:

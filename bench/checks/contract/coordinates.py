@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -88,11 +89,12 @@ def two_halves(
     return worst(values, "no neuron")
 
 
-def is_bptt_without_recurrence(component: Component) -> Observed:
-    def errors(network: Recurrent) -> float:
-        return tiny.error(total(tiny.build(component, loss_at="every"), network), exact(network))
+def error_against_bptt(component: Component, network: Recurrent) -> float:
+    return tiny.error(total(tiny.build(component, loss_at="every"), network), exact(network))
 
-    return two_halves(independent(component), Tensor.zero_, errors)
+
+def is_bptt_without_recurrence(component: Component) -> Observed:
+    return two_halves(independent(component), Tensor.zero_, partial(error_against_bptt, component))
 
 
 def differs_by_the_diagonal(component: Component) -> Observed:
@@ -109,10 +111,7 @@ def differs_by_the_diagonal(component: Component) -> Observed:
 
 
 def is_bptt_if_dense(component: Component) -> Observed:
-    def errors(network: Recurrent) -> float:
-        return tiny.error(total(tiny.build(component, loss_at="every"), network), exact(network))
-
-    return two_halves(independent(component), keep_ring, errors, equal_first=True)
+    return two_halves(independent(component), keep_ring, partial(error_against_bptt, component), equal_first=True)
 
 
 def keep_ring(R: Tensor) -> None:

@@ -23,12 +23,12 @@ from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import PARTS, Batch
 from throughtime.datasets.overlap import repeated
+from throughtime.datasets.prepared import SPLITS
 from throughtime.datasets.task import Classification, MultiLabel, Regression, Task
 from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import Component
 
 BATCH = 7
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class WithTiny(Protocol):

@@ -89,14 +89,13 @@ class Sum(Network):
     """y_t = w Σ x, and two layers of one neuron each: the first spikes where w x_t > 0.8, the second where w x_t > 1.2.
 
     Args:
-        w: the initial weight.
         in_training: number that is added to the outputs in train mode, as an effect of dropout or of batch statistics.
         noise: the initial sum is random, uniform between 0 and this number.
     """
 
-    def __init__(self, w: float = 0.5, in_training: float = 0.0, noise: float = 0.0) -> None:
+    def __init__(self, in_training: float = 0.0, noise: float = 0.0) -> None:
         super().__init__()
-        self.w, self.in_training, self.noise = nn.Parameter(torch.tensor([w])), in_training, noise
+        self.w, self.in_training, self.noise = nn.Parameter(torch.tensor([0.5])), in_training, noise
 
     def initial_state(self, batch: int) -> SumState:
         return SumState(self.noise * torch.rand(batch, 1))

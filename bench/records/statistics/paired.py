@@ -11,8 +11,8 @@ from scipy.special import stdtrit
 from throughtime.records.statistics.interval import Interval
 
 
-def paired_difference(base: Sequence[Sequence[bool]], new: Sequence[Sequence[bool]], level: float = 0.95) -> Interval:
-    """Return the mean difference of the shares of right sequences, new − base, with Student's t interval.
+def paired_difference(base: Sequence[Sequence[bool]], new: Sequence[Sequence[bool]]) -> Interval:
+    """Return the mean difference of the shares of right sequences, new − base, with Student's t interval of 95 %.
 
     The sequences i of the test split are the same for all runs r, and a run of `new` is paired with the run of `base`
     of the same replicate. Runs and sequences are both samples, so that the interval is for other runs and other data:
@@ -29,7 +29,6 @@ def paired_difference(base: Sequence[Sequence[bool]], new: Sequence[Sequence[boo
     Args:
         base: [R, n], the outcomes of each run.
         new: the same, of the same sequences.
-        level: coverage probability.
 
     Returns:
         The mean difference, the ends and R; for R = 1 the ends are None, because nothing is known about other runs.
@@ -52,5 +51,5 @@ def paired_difference(base: Sequence[Sequence[bool]], new: Sequence[Sequence[boo
     if V == 0:
         return Interval(mean, mean, mean, R)
     ν = V**2 / (v_r**2 / (R - 1) + v_i**2 / (n - 1) + v_e**2 / ((R - 1) * (n - 1)))
-    half = float(stdtrit(max(ν, min(R, n) - 1), (1 + level) / 2)) * math.sqrt(V)
+    half = float(stdtrit(max(ν, min(R, n) - 1), 0.975)) * math.sqrt(V)
     return Interval(mean, mean - half, mean + half, R)

@@ -152,10 +152,11 @@ def fewest_replicates(level: float) -> int:
     return next(n for n in itertools.count(1) if smallest_p(n, n) <= level)
 
 
-def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: float, power: float = 0.8) -> int:
-    """Return the replicates per side that detect a true difference of the observed size, by the normal approximation.
+def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: float) -> int:
+    """Return the replicates per side that detect a true difference of the observed size with a power of 0.8, by the
+    normal approximation.
 
-        n = 2 (z_{1−level/2} + z_{power})² s² / Δ²,     s² the mean of both variances
+        n = 2 (z_{1−level/2} + z_{0.8})² s² / Δ²,     s² the mean of both variances
 
     n is at least `fewest_replicates(level)` and at most `MOST_REPLICATES`. With a single value on a side, s is unknown,
     and the least n is returned.
@@ -165,5 +166,5 @@ def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: flo
     if len(base) < 2 or len(new) < 2 or Δ == 0:
         return fewest
     s2 = (variance(base) + variance(new)) / 2
-    z = float(ndtri(1 - level / 2) + ndtri(power))
+    z = float(ndtri(1 - level / 2) + ndtri(0.8))
     return max(fewest, math.ceil(min(MOST_REPLICATES, 2 * z**2 * s2 / Δ**2)))

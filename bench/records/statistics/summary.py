@@ -18,8 +18,8 @@ ALPHA = 0.05
 """Level of the tests, two-sided."""
 
 
-def mean_over_datasets(values: Sequence[Sequence[float]], level: float = 1 - ALPHA) -> Interval:
-    """Return the mean over datasets k and replicates r with Student's t interval over both.
+def mean_over_datasets(values: Sequence[Sequence[float]]) -> Interval:
+    """Return the mean over datasets k and replicates r with Student's t interval of 95 % over both.
 
         m ± t(ν) sqrt(v_r + v_k)                        ν = (v_r + v_k)² / (v_r² / (n − 1) + v_k² / (D − 1))
         v_r = s²(mean over k of x_kr) / n               v_k = s²(mean over r of x_kr) / D, 0 for D = 1
@@ -29,7 +29,6 @@ def mean_over_datasets(values: Sequence[Sequence[float]], level: float = 1 - ALP
 
     Args:
         values: [D, n], a finite number for each replicate of each dataset; the same replicates for all datasets.
-        level: coverage probability.
 
     Returns:
         The mean, the ends and n; for n = 1 the ends are None.
@@ -48,7 +47,7 @@ def mean_over_datasets(values: Sequence[Sequence[float]], level: float = 1 - ALP
     v_k = float(x.mean(1).var(ddof=1)) / D if D > 1 else 0.0
     if v_r + v_k == 0:
         return Interval(mean, mean, mean, n)
-    half = half_width([(v_r, n - 1), (v_k, max(D - 1, 1))], level)
+    half = half_width([(v_r, n - 1), (v_k, max(D - 1, 1))], 1 - ALPHA)
     return Interval(mean, mean - half, mean + half, n)
 
 

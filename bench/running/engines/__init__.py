@@ -1,1 +1,1 @@
-"""Where passes run: in processes of this machine, or on others; `base.py` has the contract."""
+"""Where passes run: in processes of this machine, or on others; `running/engine.py` has the contract."""

@@ -219,7 +219,8 @@ def run_supervised(folder: Path, stopping: Callable[[], bool], tell: Callable[[P
                         supervisor.ask_to_stop()
                     if tell:
                         tell(folder)
-                    _wait(child)
+                    with suppress(subprocess.TimeoutExpired):
+                        child.wait(POLL_SECONDS)
                 if not stopped:
                     supervisor.write_failure()
             finally:
@@ -231,13 +232,6 @@ def run_supervised(folder: Path, stopping: Callable[[], bool], tell: Callable[[P
 def _refuse(folder: Path, name: Pass, why: str) -> None:
     result = PassResult(status="error", stale_code=f"the worker on {socket.gethostname()} {why}")
     write_whole(pass_file(folder, name), result.model_dump_json())
-
-
-def _wait(child: subprocess.Popen[bytes]) -> None:
-    try:
-        child.wait(POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return
 
 
 def _environment(job: Job) -> dict[str, str]:
