@@ -478,7 +478,7 @@ def test_mean_ranks_leave_out_rules_that_lack_a_task(grid):
 
 def test_a_suite_whose_runs_all_failed_has_no_table_of_rules(store):
     for rule in ("bptt", "b"):
-        put(store, run_spec(f"{rule} lif xor"), "diverged", metric="accuracy")
+        put(store, run_spec(f"{rule} lif xor"), "diverged", measures=results("accuracy", 0.9, 0.5), metric="accuracy")
     assert rule_table(Results(store.folder), "quick", "laptop") is None
 
 
