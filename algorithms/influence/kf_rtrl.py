@@ -76,9 +76,8 @@ class KFRTRL(RandomSigns):
         products = backward_products(network, [1] * self.losses(steps), batch, self.losses)
         outputs = layer.readout.linear.out_features
         rows = [(N, N), (outputs, N)] if layer.has_closed_form else [(S, S)]
-        products += Counter(
-            {Product(m, k, currents, copies): steps - 1 for m, k in rows}
-        )  # B is 0 before the first step
+        # B is 0 before the first step.
+        products += Counter({Product(m, k, currents, copies): steps - 1 for m, k in rows})
         contains = f"{FORWARD_AND_BACKWARD} in each step with a loss, and J B of each sample and draw"
         return Credit(+products, contains, self.updates(steps))
 
@@ -115,8 +114,8 @@ class KFRTRL(RandomSigns):
     def _in_closed_form(self, x: Tensor, after: Any) -> tuple[Tensor, Tensor]:
         """Return D_t [batch, S, size] and J_t B [draws, batch, S, size]; the last rows are those of the output y_t."""
         layer = self.one_layer
-        step, one = layer.derivatives(x, self.state, after), torch.eye(layer.W.out_features, dtype=x.dtype)
-        return layer.from_current(step, one.to(x.device).expand(len(x), *one.shape)), layer.along(step, self.B)
+        step = layer.derivatives(x, self.state, after)
+        return layer.from_current(step, x), layer.along(step, self.B)
 
     def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the same by automatic differentiation, with further rows for the output."""

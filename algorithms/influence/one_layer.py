@@ -77,14 +77,14 @@ class OneLayer:
         partials = self.layer.neuron.partials(current, s, after.layers[0])
         assert partials is not None, "`has_closed_form` is false for such neurons"
         places = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
-        by_current, _ = totals(partials)
-        return StepDerivatives(partials, {field: D for field, D in by_current.items() if field in places}, places)
+        by_current = {variable: D for variable, D in _by_current(partials).items() if variable in places}
+        return StepDerivatives(partials, by_current, places)
 
-    def from_current(self, step: StepDerivatives, Ĩ: Tensor) -> Tensor:
-        """Return (∂s_t/∂I_t) Ĩ, [..., batch, S, columns], for changes Ĩ of the current, [..., batch, size, columns]."""
-        size, outputs = Ĩ.shape[-2], self.readout.linear.out_features
-        change = Ĩ.new_zeros(*Ĩ.shape[:-2], len(step.places) * size + outputs, Ĩ.shape[-1])
-        return self._through_the_step(step, change, {}, Ĩ, in_columns=False)
+    def from_current(self, step: StepDerivatives, x: Tensor) -> Tensor:
+        """Return D_t = ∂s_t/∂I_t, [batch, S, size], of a step with the input x."""
+        size, outputs = self.layer.neuron.size, self.readout.linear.out_features
+        D = x.new_zeros(len(x), len(step.places) * size + outputs, size)
+        return self._through_the_step(step, D, {}, identities(len(x), size, x), in_columns=False)
 
     def along(self, step: StepDerivatives, s̃: Tensor, *, in_columns: bool = False) -> Tensor:
         """Return J_t s̃, the derivatives of the state s_t along changes s̃ of s_{t−1}.
@@ -169,17 +169,18 @@ def reason_against(network: Network) -> str | None:
     return None
 
 
-def totals(partials: Partials) -> tuple[Mapping[str, Derivative], Mapping[tuple[str, str], Derivative]]:
-    """Return the derivatives of each variable by the current and, as (s, r), by the variables of the step before,
-    through all variables of the same step."""
-    by_current, by_previous = dict(partials.inflows["current"].by_input), dict(partials.from_previous)
+def identities(samples: int, size: int, like: Tensor) -> Tensor:
+    """Return an identity matrix for each sample, [samples, size, size], which share their memory."""
+    return torch.eye(size, dtype=like.dtype, device=like.device).expand(samples, size, size)
+
+
+def _by_current(partials: Partials) -> Mapping[str, Derivative]:
+    """Return the derivatives of each variable by the current, through all variables of the same step."""
+    by_current = dict(partials.inflows["current"].by_input)
     for (s, q), factor in partials.within_step.items():
         if q in by_current:
             by_current[s] = by_current.get(s, 0.0) + factor * by_current[q]
-        for (variable, r), through in [*by_previous.items()]:
-            if variable == q:
-                by_previous[s, r] = by_previous.get((s, r), 0.0) + factor * through
-    return by_current, by_previous
+    return by_current
 
 
 def _has_closed_form(network: Network) -> bool:

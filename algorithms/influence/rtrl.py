@@ -14,7 +14,7 @@ from throughtime.algorithms.base import Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import InfluenceRule, flat
-from throughtime.algorithms.influence.one_layer import OneLayer
+from throughtime.algorithms.influence.one_layer import OneLayer, identities
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product
@@ -103,9 +103,9 @@ class RTRL(InfluenceRule):
         p, o = layer.reads(x, self.state, after)
         step, sizes = layer.derivatives(x, self.state, after), [w.numel() for w in self.θ.values()]
         n, outputs = layer.W.out_features, layer.readout.linear.out_features
-        D = layer.from_current(step, _identities(len(x), n, like=x))
+        D = layer.from_current(step, x)
         S = D.shape[1]
-        J = layer.along(step, _identities(len(x), S, like=x))
+        J = layer.along(step, identities(len(x), S, x))
         M = J.new_zeros(len(x), S, sum(sizes)) if self.M is None else J @ self.M
         by_drive = D.new_zeros(len(x), S, outputs)
         by_drive[:, S - outputs :].diagonal(dim1=1, dim2=2).fill_(1 - layer.κ)
@@ -129,7 +129,3 @@ class RTRL(InfluenceRule):
     def end(self) -> None:
         super().end()
         del self.M
-
-
-def _identities(samples: int, size: int, like: Tensor) -> Tensor:
-    return torch.eye(size, dtype=like.dtype, device=like.device).expand(samples, size, size)
