@@ -18,13 +18,13 @@ EDGE = {"K49": 0.55, "K49-none": 0.30, "KT": 0.20, "KT-none": 0.15, "KT-sgd": 0.
 
 @pytest.fixture
 def judged(tmp_path):
-    """Judge claims on three runs of each of these cells of permuted pixels, and return the answers."""
+    """Judge claims on three runs of each of these cells, by default of permuted pixels, and return the answers."""
     store = Store(tmp_path / "runs")
 
-    def judge(cells: dict[str, float], *judges, scale: str = "laptop"):
+    def judge(cells: dict[str, float], *judges, data=("lstm", "permuted"), suite="fptt_kag_pixels", **changes):
         for rule, accuracy in cells.items():
             for replicate, off in enumerate((-0.002, 0.0, 0.002)):
-                spec = run_spec((rule, "lstm", "permuted"), replicate, suite="fptt_kag_pixels", scale=scale)
+                spec = run_spec((rule, *data), replicate, suite=suite, **changes)
                 put(store, spec, measures={"accuracy": measure(accuracy + off, "fraction")})
         return [claim(Results(store.folder)) for claim in judges]
 
@@ -64,6 +64,31 @@ def test_runs_of_the_paper_s_size_decide(judged):
     judges = claims.regulariser, claims.cliff, claims.edges, claims.exceeds_bptt
     words = [answer.word for answer in judged(cells, *judges, scale="paper")]
     assert words == ["supported", "supported", "supported", "not run here"]  # BPTT needs both orders of the pixels
+
+
+ROWS = {f"K{K}{form}{end}": 0.9 for K in (1, 2, 4, 7, 14, 28) for form in ("", "-none") for end in ("", "-sgd")}
+WORSE_UNDER_ADAM = ROWS | {"K28": 0.8, "K28-none": 0.7, "K7": 0.91}
+
+
+@pytest.mark.parametrize(
+    ("cells", "epochs", "words"),
+    [
+        (WORSE_UNDER_ADAM, 20, ["not supported", "supported", "supported"]),
+        (ROWS | {"K7": 0.89}, 20, ["supported", "not supported", "not supported"]),
+        (ROWS | {"K7": 0.89}, 19, ["unclear", "unclear", "unclear"]),
+        (
+            {rule: value for rule, value in ROWS.items() if "K28" not in rule},
+            20,
+            ["not run here", "not run here", "unclear"],
+        ),
+    ],
+)
+def test_claims_on_rows_with_ltc_by_hand(judged, cells, epochs, words):
+    """The regulariser is worth 10 points at K = 28; an update at each step costs 10 and 21 points under Adam, 0 under SGD."""
+    judges = claims.rows_regulariser, claims.rows_optimiser, claims.rows_bptt
+    judged({"K7": 0.1, "K7-none": 0.5}, data=("lstm", "rows"), suite="fptt_kag_ltc", epochs=20)  # another neuron
+    answers = judged(cells, *judges, data=("ltc-mild", "rows"), suite="fptt_kag_ltc", epochs=epochs)
+    assert [answer.word for answer in answers] == words
 
 
 def test_every_target_has_a_cell_of_the_suite_at_scale_paper():
