@@ -8,29 +8,31 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, Style, finish, grid, styled
-from throughtime.reports.fptt_kag.claims import PIXELS, ROWS, accuracy
+from throughtime.reports.fptt_kag.claims import LTC, PIXELS, ROWS, accuracy
 from throughtime.reports.fptt_kag.thesis import STEPS, parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WITH, WITHOUT, SGD = "with regulariser", "without", "with, SGD"
+WITH, WITHOUT, SGD, WITHOUT_SGD = "with regulariser", "without", "with, SGD", "without, SGD"
 STYLES = {
     WITH: Style((0.01, 0.62, 0.45), "-"),
     WITHOUT: Style((0.84, 0.37, 0.0), "--"),
     SGD: Style((0.35, 0.35, 0.35), ":"),
+    WITHOUT_SGD: Style((0.0, 0.45, 0.70), "-."),
 }
-ENDS = {"": WITH, "-none": WITHOUT, "-sgd": SGD}
+ENDS = {"": WITH, "-none": WITHOUT, "-sgd": SGD, "-none-sgd": WITHOUT_SGD}
 T = {"rows": 28, "permuted": 196}
 
 
 @styled
 def draw(results: Results, scale: str) -> Drawn:
-    """Draw the published runs, and those of the suites fptt_kag_rows and fptt_kag_pixels at scale laptop, if any."""
+    """Draw the published runs, and those of the suites on pixels and rows at scale laptop, if any."""
     published = pd.concat([parts(dataset).assign(panel=f"{dataset}, T = {steps}") for dataset, steps in STEPS.items()])
     theirs = published.rename(columns={"with": WITH, "without": WITHOUT}).reset_index()
     data = theirs.melt(["panel", "parts"], var_name="series", value_name="accuracy").assign(replicate=0)
-    ours = pd.concat([_ours(results, suite, dataset) for suite, dataset in ((PIXELS, "permuted"), (ROWS, "rows"))])
+    suites = ((PIXELS, "permuted", "lstm"), (ROWS, "rows", "lstm"), (LTC, "rows", "ltc-mild"))
+    ours = pd.concat([_ours(results, *suite) for suite in suites])
     data = pd.concat([data, ours], ignore_index=True)
     names = list(dict.fromkeys(data["panel"]))
     figure, panels = grid(len(names), columns=3, sharey=True)
@@ -43,20 +45,23 @@ def draw(results: Results, scale: str) -> Drawn:
     notes = [
         "S-MNIST, PS-MNIST and CIFAR-10 pixel by pixel: a graduation project with the code of Kag and Saligrama, LSTM, "
         "Adam, full data, one unseeded run a cell.",
-        "Ours: suites fptt_kag_pixels and fptt_kag_rows, scale laptop, LSTM of 64 cells; mean and range of the runs.",
+        "Ours, scale laptop, mean and range of the runs: LSTM of 64 cells, 3000 images (permuted) and 4000 (rows); LTC "
+        "of 64 cells, 55 000 images (suites fptt_kag_pixels, fptt_kag_rows and fptt_kag_ltc).",
     ]
     finish(figure, title, notes, {name: STYLES[name] for name in STYLES if name in set(data["series"])})
     return Drawn(figure, data, title, notes)
 
 
-def _ours(results: Results, suite: str, dataset: str) -> pd.DataFrame:
+def _ours(results: Results, suite: str, dataset: str, neuron: str) -> pd.DataFrame:
     runs, rows = results.select(suite, "laptop"), []
     for rule in dict.fromkeys(runs.frame["rule"]):
         K, dash, end = str(rule).partition("-")
         if (series := ENDS.get(dash + end)) is not None:
             number = T[dataset] if K == "KT" else int(K.removeprefix("K"))
-            cell = {"panel": f"ours: {dataset}, T = {T[dataset]}", "parts": number, "series": series}
-            rows += [cell | {"replicate": r, "accuracy": a} for r, a in accuracy(runs, suite, rule, dataset).items()]
+            panel = f"ours: {dataset}, {neuron.partition('-')[0].upper()}, T = {T[dataset]}"
+            cell = {"panel": panel, "parts": number, "series": series}
+            accuracies = accuracy(runs, suite, rule, dataset, neuron)
+            rows += [cell | {"replicate": r, "accuracy": a} for r, a in accuracies.items()]
     return pd.DataFrame(rows)
 
 
