@@ -91,6 +91,15 @@ def test_claims_on_rows_with_ltc_by_hand(judged, cells, epochs, words):
     assert [answer.word for answer in answers] == words
 
 
+@pytest.mark.parametrize(("at_1", "word"), [(0.95, "supported"), (0.979, "not supported"), (None, "not run here")])
+def test_the_gain_of_the_regulariser_is_judged_at_the_best_rates(judged, at_1, word):
+    """With it 98 % at 0.3; without it 96 % there, and 95 or 97.9 % at 1."""
+    cells = {"K1-sgd": 0.98, "K1-sgd-0.1": 0.97, "K1-sgd-1": 0.9, "K1-none-sgd": 0.96, "K1-none-sgd-0.1": 0.94}
+    cells |= {} if at_1 is None else {"K1-none-sgd-1": at_1}
+    (answer,) = judged(cells, claims.rows_rate, data=("ltc-mild", "rows"), suite="fptt_kag_ltc", epochs=20)
+    assert answer.word == word
+
+
 def test_every_target_has_a_cell_of_the_suite_at_scale_paper():
     runs = {run.cell for run in load_suite("fptt_kag_pixels", "paper").expand("paper")}
     cells = [target.cell for target in load_paper("fptt_kag").file.targets]
