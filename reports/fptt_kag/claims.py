@@ -271,7 +271,7 @@ def rows_rate(results: Results) -> Answer:
         best = {form: max(cells, key=lambda cell: float(cell.mean())) for form, cells in forms.items()}
         return in_common({"K = 1": (best[""] - best["-none"]).dropna()})
 
-    return judged(results, gain, Within(low=0.5), "points; at 0.3 alone +2", trained(LTC, 20), show=means)
+    return judged(results, gain, Within(low=0.5), "points, each at its best rate", trained(LTC, 20), show=means)
 
 
 @claim(f"scale paper: {CHORALES}", REGISTERED)
