@@ -44,6 +44,8 @@ SMALL = 1.5
 CLIFF = 10.0
 """Points that a fall of the accuracy must exceed."""
 PIXELS, ROWS, LTC = "fptt_kag_pixels", "fptt_kag_rows", "fptt_kag_ltc"
+NEURONS = {PIXELS: "lstm", ROWS: "lstm", LTC: "ltc-mild"}
+"""The neuron of each suite on which the claims are."""
 ROWS_OF_LTC = "LTC of 64 cells, 55 000 training images, 20 epochs"
 PARTS_OF_ROWS = (1, 2, 4, 7, 14, 28)
 
@@ -136,7 +138,10 @@ def regulariser(results: Results) -> Answer:
 
     def change(runs: Results) -> Values:
         grids = {(PIXELS, "sequential"): (7, 14, 28), (PIXELS, "permuted"): (7, 14, 28), (ROWS, "rows"): (4, 7, 14)}
-        changes = {dataset: _mean_change(runs, suite, dataset, grid) for (suite, dataset), grid in grids.items()}
+        changes = {
+            dataset: _mean_difference(runs, suite, dataset, [(f"K{K}", f"K{K}-none") for K in grid])
+            for (suite, dataset), grid in grids.items()
+        }
         return in_common({dataset: row for dataset, row in changes.items() if len(row)})
 
     reason = "with less without, points"
@@ -210,7 +215,7 @@ def rows_regulariser(results: Results) -> Answer:
 
     def changes(runs: Results) -> Values:
         cells = {f"K = {K}{end}": (f"K{K}{end}", f"K{K}-none{end}") for end in ("", "-sgd") for K in PARTS_OF_ROWS}
-        return in_common({cell: _difference(runs, LTC, *rules, "rows", "ltc-mild") for cell, rules in cells.items()})
+        return in_common({cell: _difference(runs, LTC, *rules, "rows") for cell, rules in cells.items()})
 
     reason = "with less without, points (* differs from 0 after Holm)"
     return judged(results, changes, EachWithin(-SMALL, SMALL), reason, trained(LTC, 20), show=differences)
@@ -226,14 +231,10 @@ def rows_optimiser(results: Results) -> Answer:
 
     def interaction(runs: Results) -> Values:
         costs = {
-            end: [
-                _difference(runs, LTC, f"K7{form}{end}", f"K28{form}{end}", "rows", "ltc-mild")
-                for form in ("", "-none")
-            ]
+            end: _mean_difference(runs, LTC, "rows", [(f"K7{form}{end}", f"K28{form}{end}") for form in ("", "-none")])
             for end in ("", "-sgd")
         }
-        under = {end: pd.concat(pair, axis=1).mean(axis=1, skipna=False) for end, pair in costs.items()}
-        return in_common({"Adam less SGD": (under[""] - under["-sgd"]).dropna()})
+        return in_common({"Adam less SGD": (costs[""] - costs["-sgd"]).dropna()})
 
     reason = "points; K = T of pixels is 16 to 32 % under Adam and 80 to 84 % under SGD in the published runs"
     return judged(results, interaction, Within(low=SMALL), reason, trained(LTC, 20), show=means)
@@ -248,7 +249,7 @@ def rows_bptt(results: Results) -> Answer:
     """
 
     def gain(runs: Results) -> Values:
-        return in_common({"K7 less BPTT": _difference(runs, LTC, "K7", "K1-none", "rows", "ltc-mild")})
+        return in_common({"K7 less BPTT": _difference(runs, LTC, "K7", "K1-none", "rows")})
 
     return judged(results, gain, Within(low=0.0), "points", trained(LTC, 20), show=means)
 
@@ -263,7 +264,7 @@ def rows_rate(results: Results) -> Answer:
 
     def gain(runs: Results) -> Values:
         forms = {
-            form: [accuracy(runs, LTC, f"K1{form}-sgd{rate}", "rows", "ltc-mild") for rate in ("-0.1", "", "-1")]
+            form: [accuracy(runs, LTC, f"K1{form}-sgd{rate}", "rows") for rate in ("-0.1", "", "-1")]
             for form in ("", "-none")
         }
         if any(rows.empty for form in forms.values() for rows in form):
@@ -289,25 +290,21 @@ def chorales(results: Results) -> Answer:
     return judged(results, change, Within(high=0.0), "nat a step", paper_scale(CHORALES), show=means)
 
 
-def accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted", neuron: str | None = None) -> pd.Series:
+def accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -> pd.Series:
     """Return the accuracies of a cell by replicate, in percent; a run that diverged has learnt nothing."""
     frame = runs.select(suite).frame
-    cell = frame[(frame["rule"] == rule) & (frame["dataset"] == dataset)]
-    if neuron:
-        cell = cell[cell["neuron"] == neuron]
+    cell = frame[(frame["rule"] == rule) & (frame["neuron"] == NEURONS[suite]) & (frame["dataset"] == dataset)]
     return 100 * by_replicate(cell, "accuracy", diverged=0.1)
 
 
-def _difference(
-    runs: Results, suite: str, first: str, second: str, dataset: str = "permuted", neuron: str | None = None
-) -> pd.Series:
-    both_rules = [accuracy(runs, suite, rule, dataset, neuron) for rule in (first, second)]
-    return (both_rules[0] - both_rules[1]).dropna()
+def _difference(runs: Results, suite: str, first: str, second: str, dataset: str = "permuted") -> pd.Series:
+    return (accuracy(runs, suite, first, dataset) - accuracy(runs, suite, second, dataset)).dropna()
 
 
-def _mean_change(runs: Results, suite: str, dataset: str, grid: Sequence[int]) -> pd.Series:
-    changes = [_difference(runs, suite, f"K{K}", f"K{K}-none", dataset) for K in grid]
-    return pd.concat(changes, axis=1).mean(axis=1, skipna=False).dropna()
+def _mean_difference(runs: Results, suite: str, dataset: str, pairs: Sequence[tuple[str, str]]) -> pd.Series:
+    """Return the mean of the differences of pairs of rules, by replicate."""
+    differences_of_pairs = [_difference(runs, suite, *pair, dataset) for pair in pairs]
+    return pd.concat(differences_of_pairs, axis=1).mean(axis=1, skipna=False).dropna()
 
 
 def _nll(runs: Results, rule: str) -> pd.Series:

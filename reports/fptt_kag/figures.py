@@ -8,7 +8,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, Style, finish, grid, styled
-from throughtime.reports.fptt_kag.claims import LTC, PIXELS, ROWS, accuracy
+from throughtime.reports.fptt_kag.claims import LTC, NEURONS, PIXELS, ROWS, accuracy
 from throughtime.reports.fptt_kag.thesis import STEPS, parts
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def draw(results: Results, scale: str) -> Drawn:
     published = pd.concat([parts(dataset).assign(panel=f"{dataset}, T = {steps}") for dataset, steps in STEPS.items()])
     theirs = published.rename(columns={"with": WITH, "without": WITHOUT}).reset_index()
     data = theirs.melt(["panel", "parts"], var_name="series", value_name="accuracy").assign(replicate=0)
-    suites = ((PIXELS, "permuted", "lstm"), (ROWS, "rows", "lstm"), (LTC, "rows", "ltc-mild"))
-    ours = pd.concat([_ours(results, *suite) for suite in suites])
+    suites = {PIXELS: "permuted", ROWS: "rows", LTC: "rows"}
+    ours = pd.concat([_ours(results, suite, dataset) for suite, dataset in suites.items()])
     data = pd.concat([data, ours], ignore_index=True)
     names = list(dict.fromkeys(data["panel"]))
     figure, panels = grid(len(names), columns=3, sharey=True)
@@ -52,16 +52,16 @@ def draw(results: Results, scale: str) -> Drawn:
     return Drawn(figure, data, title, notes)
 
 
-def _ours(results: Results, suite: str, dataset: str, neuron: str) -> pd.DataFrame:
+def _ours(results: Results, suite: str, dataset: str) -> pd.DataFrame:
     runs, rows = results.select(suite, "laptop"), []
+    neuron = NEURONS[suite].partition("-")[0].upper()
+    panel = f"ours: {dataset}, {neuron}, T = {T[dataset]}"
     for rule in dict.fromkeys(runs.frame["rule"]):
         K, dash, end = str(rule).partition("-")
         if (series := ENDS.get(dash + end)) is not None:
             number = T[dataset] if K == "KT" else int(K.removeprefix("K"))
-            panel = f"ours: {dataset}, {neuron.partition('-')[0].upper()}, T = {T[dataset]}"
             cell = {"panel": panel, "parts": number, "series": series}
-            accuracies = accuracy(runs, suite, rule, dataset, neuron)
-            rows += [cell | {"replicate": r, "accuracy": a} for r, a in accuracies.items()]
+            rows += [cell | {"replicate": r, "accuracy": a} for r, a in accuracy(runs, suite, rule, dataset).items()]
     return pd.DataFrame(rows)
 
 
