@@ -11,6 +11,7 @@ from throughtime.records.results import Results
 from throughtime.reports.papers.claims import (
     FEWEST_REPLICATES,
     Answer,
+    NeededSize,
     Values,
     Within,
     all_or_none,
@@ -21,7 +22,7 @@ from throughtime.reports.papers.claims import (
     paper_scale,
 )
 
-FRAMES, SEQUENCES = "fptt-frames", "fptt-sequences"
+FRAMES, SEQUENCES, SMNIST = "fptt-frames", "fptt-sequences", "fptt-smnist"
 SIZE = "all data, the paper's network and epochs"
 
 
@@ -36,9 +37,17 @@ class Series(NamedTuple):
 
 
 LTC = ("ltc", "ltc_smnist")
+PAPER_SIZE = paper_scale(SIZE)
 
 
-def exceeds(results: Results, suites: tuple[str, ...], first: Series, second: Series, margin: float = 0.0) -> Answer:
+def exceeds(
+    results: Results,
+    suites: tuple[str, ...],
+    first: Series,
+    second: Series,
+    margin: float = 0.0,
+    size: NeededSize = PAPER_SIZE,
+) -> Answer:
     """Judge whether the first series is more accurate than the second, by more than a margin in points.
 
     Summary: the difference of the accuracies of a replicate, mean over the datasets that both have and over n >= 3
@@ -54,7 +63,7 @@ def exceeds(results: Results, suites: tuple[str, ...], first: Series, second: Se
 
     reason = f"accuracy of {first} less {second}, points (* differs from 0 after Holm); mean > {margin:g}"
     nothing = f"no dataset of {', '.join(suites)} has {FEWEST_REPLICATES} runs of {first} and of {second}"
-    return judged(results, gain, Within(low=margin), reason, paper_scale(SIZE), show=differences, nothing=nothing)
+    return judged(results, gain, Within(low=margin), reason, size, show=differences, nothing=nothing)
 
 
 def falls_less(results: Results, first: Series, second: Series) -> Answer:
@@ -78,7 +87,7 @@ def falls_less(results: Results, first: Series, second: Series) -> Answer:
         f"slope of {first} less that of {second}, points for twice the frames (* differs from 0 after Holm); mean > 0"
     )
     nothing = f"no dataset of {FRAMES} has {FEWEST_REPLICATES} runs of {first} and of {second} at two numbers of frames"
-    return judged(results, contrast, Within(low=0.0), reason, paper_scale(SIZE), show=differences, nothing=nothing)
+    return judged(results, contrast, Within(low=0.0), reason, PAPER_SIZE, show=differences, nothing=nothing)
 
 
 def trains(results: Results, *neurons: str) -> Answer:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, Style, finish, grid, styled
-from throughtime.reports.fptt_kag.claims import LTC, NEURONS, PIXELS, ROWS, accuracy
+from throughtime.reports.fptt_kag.cells import LTC, NEURONS, PIXELS, ROWS, accuracy
 from throughtime.reports.fptt_kag.thesis import STEPS, parts
 
 if TYPE_CHECKING:

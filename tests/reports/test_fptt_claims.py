@@ -164,6 +164,27 @@ def test_claims_on_accuracies_are_decided_at_scale_paper_alone(store, claim, sui
             assert bool(answer.missing) != decides and answer.interval
 
 
+@pytest.mark.parametrize(
+    ("fptt", "epochs", "words"),
+    [
+        (0.97, 20, ["supported", "not supported"]),
+        (0.91, 20, ["not supported", "not supported"]),
+        (0.97, 19, ["unclear", "unclear"]),
+    ],
+)
+def test_pixels_of_all_images_are_judged_after_twenty_epochs(store, fptt, epochs, words):
+    """BPTT has 97 %, K = 28 has 90 %; differences: s = 1 point, ± 2.5 points. The plain LTC is another."""
+    for rule, level in {"bptt": 0.97, "fptt-10": fptt, "fptt-28": 0.90}.items():
+        for replicate, off in enumerate((-0.005, 0, 0.005)):
+            noise = off if rule == "bptt" else -off
+            spec = run_spec((rule, "ltc-mild", "smnist"), replicate, suite="fptt-smnist", epochs=epochs)
+            put(store, spec, measures=results("accuracy", level + noise, 0.1))
+            plain = run_spec((rule, "ltc", "smnist"), replicate, suite="fptt-smnist", epochs=epochs)
+            put(store, plain, measures=results("accuracy", 0.11 if rule == "bptt" else 0.9, 0.1))
+    judges = claims.approaches_bptt_on_pixels, claims.approaches_bptt_on_pixels_in_28_parts
+    assert [claim(Results(store.folder)).word for claim in judges] == words
+
+
 def test_one_dataset_of_several_does_not_decide(store):
     """The old rule refuted by any one dataset; the mean over three datasets is open."""
     for data, off in (("rmnist", 0.1), ("smnist", 0.08), ("psmnist", -0.04)):

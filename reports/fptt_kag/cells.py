@@ -1,0 +1,45 @@
+"""Results of cells of the suites on FPTT over the number of parts, by replicate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.papers.claims import by_replicate
+
+PIXELS, ROWS, LTC = "fptt_kag_pixels", "fptt_kag_rows", "fptt_kag_ltc"
+NEURONS = {PIXELS: "lstm", ROWS: "lstm", LTC: "ltc-mild"}
+"""The neuron of each suite on which the claims are."""
+
+
+def accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -> pd.Series:
+    """Return the accuracies of a cell by replicate, in percent; a run that diverged has learnt nothing."""
+    frame = runs.select(suite).frame
+    cell = frame[(frame["rule"] == rule) & (frame["neuron"] == NEURONS[suite]) & (frame["dataset"] == dataset)]
+    return 100 * by_replicate(cell, "accuracy", diverged=0.1)
+
+
+def difference(runs: Results, suite: str, first: str, second: str, dataset: str = "permuted") -> pd.Series:
+    """Return the accuracies of a rule less those of another, by replicate, in points."""
+    return (accuracy(runs, suite, first, dataset) - accuracy(runs, suite, second, dataset)).dropna()
+
+
+def mean_difference(runs: Results, suite: str, dataset: str, pairs: Sequence[tuple[str, str]]) -> pd.Series:
+    """Return the mean of the differences of pairs of rules, by replicate."""
+    differences_of_pairs = [difference(runs, suite, *pair, dataset) for pair in pairs]
+    return pd.concat(differences_of_pairs, axis=1).mean(axis=1, skipna=False).dropna()
+
+
+def at_best_rate(runs: Results, suite: str, rules: Sequence[str], dataset: str = "permuted") -> pd.Series:
+    """Return the accuracies of the rule, one a learning rate, with the highest mean; none if one is missing."""
+    cells = [accuracy(runs, suite, rule, dataset) for rule in rules]
+    return max(cells, key=pd.Series.mean) if all(map(len, cells)) else pd.Series(dtype=float)
+
+
+def nll(runs: Results, rule: str) -> pd.Series:
+    """Return the losses of a rule on the chorales by replicate, in nats a step; infinite for a run that diverged."""
+    frame = runs.select("fptt_kag_chorales").frame
+    return by_replicate(frame[frame["rule"] == rule], "nll", diverged=np.inf)
