@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -38,21 +39,26 @@ ByteSize = Annotated[PositiveInt, BeforeValidator(lambda value: size(str(value))
 
 
 class When(Strict):
-    """Pattern of cells by label; a kind without labels matches all components."""
+    """Cells, by label; a kind without labels matches all components."""
 
     rule: LabelList | None = None
-    """Labels of rules: one or a list."""
+    """Labels of rules, or patterns of them such as `"fptt-*"`: one or a list."""
     neuron: LabelList | None = None
-    """Labels of neurons."""
+    """The same of neurons."""
     network: LabelList | None = None
-    """Labels of networks."""
+    """The same of networks."""
     dataset: LabelList | None = None
-    """Labels of datasets."""
+    """The same of datasets."""
 
     def matches(self, cell: Sequence[str]) -> bool:
-        """Return whether the pattern matches a cell, by its labels of rule, neuron, network and dataset."""
+        """Return whether a cell is among them, by its labels of rule, neuron, network and dataset."""
         wanted = (self.rule, self.neuron, self.network, self.dataset)
-        return all(labels is None or label in labels for labels, label in zip(wanted, cell, strict=True))
+        return all(patterns is None or named(label, patterns) for patterns, label in zip(wanted, cell, strict=True))
+
+
+def named(label: str, patterns: Sequence[str]) -> bool:
+    """Return whether a label is one of these, or matches one of these patterns."""
+    return label in patterns or any(fnmatchcase(label, pattern) for pattern in patterns)
 
 
 class Exclude(When):

@@ -26,7 +26,7 @@ from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
 from throughtime.suites.cell import CellSpec
 from throughtime.suites.changes import apply_change, names_an_option
 from throughtime.suites.scaled import ScaledSuite, component_of
-from throughtime.suites.schema import ComponentEntry, Exclude, NameOrEntry, Settings, SuiteFile
+from throughtime.suites.schema import ComponentEntry, Exclude, NameOrEntry, Settings, SuiteFile, named
 from throughtime.suites.strict_yaml import Document, Key, checked, load
 from throughtime.suites.trials import Space, Trial, spaces_of, trials_of
 
@@ -207,7 +207,7 @@ def _check_patterns(document: Document, scaled: list[ScaledSuite], faults: Fault
         for kind in KINDS:
             known = {label for s in within for label in s.choices[kind]}
             for i, label in enumerate(getattr(when, kind) or ()):
-                if label not in known:
+                if not any(named(each, [label]) for each in known):
                     where = document.position((*path, kind, i))
                     faults.add(UsageError(f'no {kind} "{label}" in the suite', where, suggestion(label, known)))
                     unknown = True

@@ -189,6 +189,20 @@ def test_a_scale_replaces_lists_merges_training_and_appends_overrides(suite):
     assert (paper[0].training.epochs, paper[0].seed, paper[0].threads, paper[0].passes) == (100, 5, 2, ["train"])
 
 
+def test_a_pattern_matches_labels_and_a_label_with_brackets_matches_itself(suite):
+    s = suite(
+        {
+            3: "rules: [bptt, {name: tbptt, label: tbptt-2}, {name: tbptt, label: 'tbptt-[3]'}]",
+            7: "exclude: [{rule: 'tbptt-*', neuron: 'lt?'}]",
+            8: "overrides:",
+            9: "  - {when: {rule: 'tbptt-*'}, training: {epochs: 3}}",
+            10: "  - {when: {rule: 'tbptt-[3]'}, training: {epochs: 4}}",
+        }
+    )
+    epochs = {(run.rule.label, run.neuron.label): run.training.epochs for run in s.expand("tiny")}
+    assert epochs == {("bptt", "lif"): 10, ("bptt", "ltc"): 10, ("tbptt-2", "lif"): 3, ("tbptt-[3]", "lif"): 4}
+
+
 def test_a_pattern_of_the_suite_may_be_without_effect_at_a_scale(suite):
     s = suite({6: "scales: {tiny: {rules: [bptt]}, laptop: {}, paper: {}}", 7: "exclude: [{rule: fptt, neuron: ltc}]"})
     assert [len(s.expand(scale)) for scale in ("tiny", "laptop", "paper")] == [2, 3, 3]

@@ -220,6 +220,12 @@ WRONG = {
         'no dataset "digit" in the suite',
         'did you mean "digits"?',
     ),
+    "pattern without a label": (
+        {7: "overrides: [{when: {rule: fptt-*}, training: {epochs: 1}}]"},
+        "7:27",
+        'no rule "fptt-*" in the suite',
+        'did you mean "fptt"?',
+    ),
     "override of nothing": (
         {7: "exclude: [{rule: fptt}]", 8: "overrides:", 9: "  - when: {rule: fptt}"},
         "9:11",
