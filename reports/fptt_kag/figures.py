@@ -21,7 +21,8 @@ STYLES = {
     SGD: Style((0.35, 0.35, 0.35), ":"),
     WITHOUT_SGD: Style((0.0, 0.45, 0.70), "-."),
 }
-ENDS = {"": WITH, "-none": WITHOUT, "-sgd": SGD, "-none-sgd": WITHOUT_SGD}
+SGD_ENDS = {LTC: "-sgd-0.1"}
+"""End of the labels of rules under SGD whose runs are drawn, where a suite has several learning rates."""
 T = {"rows": 28, "permuted": 196}
 
 
@@ -46,7 +47,7 @@ def draw(results: Results, scale: str) -> Drawn:
         "S-MNIST, PS-MNIST and CIFAR-10 pixel by pixel: a graduation project with the code of Kag and Saligrama, LSTM, "
         "Adam, full data, one unseeded run a cell.",
         "Ours, scale laptop, mean and range of the runs: LSTM of 64 cells, 3000 images (permuted) and 4000 (rows); LTC "
-        "of 64 cells, 55 000 images (suites fptt_kag_pixels, fptt_kag_rows and fptt_kag_ltc).",
+        "of 64 cells, 55 000 images, SGD at a rate of 0.1 (suites fptt_kag_pixels, fptt_kag_rows and fptt_kag_ltc).",
     ]
     finish(figure, title, notes, {name: STYLES[name] for name in STYLES if name in set(data["series"])})
     return Drawn(figure, data, title, notes)
@@ -55,10 +56,12 @@ def draw(results: Results, scale: str) -> Drawn:
 def _ours(results: Results, suite: str, dataset: str) -> pd.DataFrame:
     runs, rows = results.select(suite, "laptop"), []
     neuron = NEURONS[suite].partition("-")[0].upper()
+    sgd = SGD_ENDS.get(suite, "-sgd")
+    ends = {"": WITH, "-none": WITHOUT, sgd: SGD, f"-none{sgd}": WITHOUT_SGD}
     panel = f"ours: {dataset}, {neuron}, T = {T[dataset]}"
     for rule in dict.fromkeys(runs.frame["rule"]):
         K, dash, end = str(rule).partition("-")
-        if (series := ENDS.get(dash + end)) is not None:
+        if (series := ends.get(dash + end)) is not None:
             number = T[dataset] if K == "KT" else int(K.removeprefix("K"))
             cell = {"panel": panel, "parts": number, "series": series}
             rows += [cell | {"replicate": r, "accuracy": a} for r, a in accuracy(runs, suite, rule, dataset).items()]
