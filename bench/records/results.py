@@ -236,7 +236,7 @@ class Results:
 
 def rows_with(frame: pd.DataFrame, **values: object) -> np.ndarray:
     """Return a mask of the rows that have one value in each of some columns; a wide frame is then indexed once."""
-    return np.logical_and.reduce([frame[column].to_numpy() == value for column, value in values.items()])
+    return np.all([frame[column].to_numpy() == value for column, value in values.items()], axis=0)
 
 
 def configuration_digest(record: Record) -> str:

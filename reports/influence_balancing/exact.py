@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from throughtime.reports.influence_balancing.descent import derivatives, descend, losses
 from throughtime.reports.influence_balancing.descent import turning_window as turning_window
 from throughtime.reports.papers.stored import stored
@@ -12,7 +14,7 @@ def limit() -> float:
 
 
 def largest() -> float:
-    return float(derivatives(200).max())
+    return float(np.max(derivatives(200)))
 
 
 def first_loss() -> float:

@@ -40,7 +40,7 @@ def descend_uoro(signs: NDArray[np.float64], rate: float = RATE_OF_UORO) -> NDAr
 
 def drawn_signs(seed: int, updates: int = UPDATES) -> NDArray[np.float64]:
     """Draw ν of each step, [updates, units]."""
-    return np.random.default_rng(seed).choice([-1.0, 1.0], (updates, UNITS))
+    return np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), (updates, UNITS))
 
 
 class LinearSystem(Network):

@@ -94,7 +94,7 @@ def gives_labels_away(task: Task, splits: Splits) -> Observed:
     if not isinstance(task, Classification) or task.per_step:
         raise DoesNotApplyError("it has no class for each sequence")
     (x, y), (x_test, y_test) = (read(splits[name]) for name in ("train", "test"))
-    majority = np.bincount(y_test).max() / len(y_test)
+    majority = np.max(np.bincount(y_test)) / len(y_test)
     if majority >= READ or len(y_test) < ENOUGH:
         raise DoesNotApplyError("its test split is too small or has one class")
     one_hot = np.eye(task.classes)[y]
