@@ -27,16 +27,10 @@ def difference(runs: Results, suite: str, first: str, second: str, dataset: str 
     return (accuracy(runs, suite, first, dataset) - accuracy(runs, suite, second, dataset)).dropna()
 
 
-def mean_difference(runs: Results, suite: str, dataset: str, pairs: Sequence[tuple[str, str]]) -> pd.Series:
+def mean_difference(runs: Results, suite: str, pairs: Sequence[tuple[str, str]], dataset: str) -> pd.Series:
     """Return the mean of the differences of pairs of rules, by replicate."""
     differences_of_pairs = [difference(runs, suite, *pair, dataset) for pair in pairs]
     return pd.concat(differences_of_pairs, axis=1).mean(axis=1, skipna=False).dropna()
-
-
-def at_best_rate(runs: Results, suite: str, rules: Sequence[str], dataset: str = "permuted") -> pd.Series:
-    """Return the accuracies of the rule, one a learning rate, with the highest mean; none if one is missing."""
-    cells = [accuracy(runs, suite, rule, dataset) for rule in rules]
-    return max(cells, key=pd.Series.mean) if all(map(len, cells)) else pd.Series(dtype=float)
 
 
 def nll(runs: Results, rule: str) -> pd.Series:

@@ -6,20 +6,10 @@ cell: they say what that code did once, and have no interval. A claim on them be
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.fptt_kag.cells import (
-    LTC,
-    PIXELS,
-    ROWS,
-    accuracy,
-    at_best_rate,
-    difference,
-    mean_difference,
-    nll,
-)
+from throughtime.reports.fptt_kag.cells import LTC, PIXELS, ROWS, accuracy, difference, mean_difference, nll
 from throughtime.reports.fptt_kag.thesis import STEPS, fall, in_the_middle, momentum, parts
 from throughtime.reports.papers.claims import (
     ANYTHING,
@@ -64,7 +54,7 @@ def middle_is_best(results: Results) -> Answer:
     Summary: K of the highest accuracy of S-MNIST, PS-MNIST and CIFAR-10. Criterion: from 7 to 28, each.
     """
     tables = {dataset: parts(dataset)["with"] for dataset in STEPS}
-    best = {dataset: int(table.index[int(np.argmax(table.to_numpy()))]) for dataset, table in tables.items()}
+    best = {dataset: int(table.index[int(table.argmax())]) for dataset, table in tables.items()}
     holds = all(7 <= K <= 28 for K in best.values())
     return decided(holds, _written(best, "d"), "single runs; without it the best K of S-MNIST is 2, by 0.1 points")
 
@@ -146,7 +136,7 @@ def regulariser(results: Results) -> Answer:
     def change(runs: Results) -> Values:
         grids = {(PIXELS, "sequential"): (7, 14, 28), (PIXELS, "permuted"): (7, 14, 28), (ROWS, "rows"): (4, 7, 14)}
         changes = {
-            dataset: mean_difference(runs, suite, dataset, [(f"K{K}", f"K{K}-none") for K in grid])
+            dataset: mean_difference(runs, suite, [(f"K{K}", f"K{K}-none") for K in grid], dataset)
             for (suite, dataset), grid in grids.items()
         }
         return in_common({dataset: row for dataset, row in changes.items() if len(row)})
@@ -238,7 +228,7 @@ def rows_optimiser(results: Results) -> Answer:
 
     def interaction(runs: Results) -> Values:
         costs = {
-            end: mean_difference(runs, LTC, "rows", [(f"K7{form}{end}", f"K28{form}{end}") for form in ("", "-none")])
+            end: mean_difference(runs, LTC, [(f"K7{form}{end}", f"K28{form}{end}") for form in ("", "-none")], "rows")
             for end in ("", "-sgd")
         }
         return in_common({"Adam less SGD": (costs[""] - costs["-sgd"]).dropna()})
@@ -320,7 +310,9 @@ def chorales(results: Results) -> Answer:
 
 
 def _at_best_rate(runs: Results, rule: str, rates: tuple[str, ...]) -> pd.Series:
-    return at_best_rate(runs, LTC, [f"{rule}-sgd{rate}" for rate in rates], "rows")
+    """Return the accuracies of a rule under SGD at the rate with the highest mean; none if a rate was not run."""
+    cells = [accuracy(runs, LTC, f"{rule}-sgd{rate}", "rows") for rate in rates]
+    return max(cells, key=pd.Series.mean) if all(map(len, cells)) else pd.Series(dtype=float)
 
 
 def _gain_under_sgd(runs: Results, K: int, rates: tuple[str, ...]) -> pd.Series:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from throughtime.reports.influence_balancing.descent import derivatives, descend, losses
 from throughtime.reports.influence_balancing.descent import turning_window as turning_window
 from throughtime.reports.papers.stored import stored
@@ -14,7 +12,7 @@ def limit() -> float:
 
 
 def largest() -> float:
-    return float(np.max(derivatives(200)))
+    return float(max(derivatives(200)))
 
 
 def first_loss() -> float:
