@@ -79,10 +79,14 @@ def test_the_openmp_of_another_is_told_from_pytorchs():
     assert module._is_pytorchs(others) is not came_with_it
 
 
-@pytest.mark.parametrize("neuron", ["lif", "ltc"])  # steps with few spikes; gates, and sums over samples and neurons
-@pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "readout_leak": "gated"}], ids=["plain", "norms"])
-def test_windows_on_two_threads(neuron, options):
-    net = network(neuron, {"slope": "trained"} if neuron == "ltc" else {}, hidden=[NARROW], **options)
+NORMS = {"norm_steps": 12, "readout_leak": "gated"}
+SLOPE = {"slope": "trained"}
+
+
+# Steps with few spikes; gates, sums over samples and neurons, and norms.
+@pytest.mark.parametrize("neuron, own, options", [("lif", {}, {}), ("ltc", SLOPE, NORMS)], ids=["lif", "ltc norms"])
+def test_windows_on_two_threads(neuron, own, options):
+    net = network(neuron, own, hidden=[NARROW], **options)
     x, state = inputs(), before(net)
     with threads(1):
         single = shown(net, x, state)
@@ -90,10 +94,10 @@ def test_windows_on_two_threads(neuron, options):
         assert differing(shown(net, x, state), single) == []
 
 
-@pytest.mark.parametrize("neuron", ["asrnn", "ltc"])  # sums for each neuron; for all
-@pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "readout_leak": "gated"}], ids=["plain", "norms"])
-def test_single_steps_on_two_threads(neuron, options):
-    net = network(neuron, {"slope": "trained"} if neuron == "ltc" else {}, hidden=[NARROW], **options)
+# Sums for each neuron, and norms; sums for all.
+@pytest.mark.parametrize("neuron, own, options", [("asrnn", {}, NORMS), ("ltc", SLOPE, {})], ids=["asrnn norms", "ltc"])
+def test_single_steps_on_two_threads(neuron, own, options):
+    net = network(neuron, own, hidden=[NARROW], **options)
     with threads(1):
         single = steps_of(net, True, batch=2 * PART + 3)
     with threads(2):

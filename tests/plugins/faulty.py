@@ -74,8 +74,8 @@ class Refuses(Faulty):
 
 @algorithm("lingers")
 class Lingers(Faulty):
-    """Never ends, and leaves a mark that it began."""
+    """Leaves a mark that it began, and goes on once it is signalled."""
 
     def go_wrong(self):
-        while True:
-            signal.pause()
+        signal.pause()
+        return torch.tensor(1.0)

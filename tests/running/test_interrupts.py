@@ -47,7 +47,7 @@ def run_command(folder: Path, rules: str, plugin: Path = FAULTY) -> list[str]:
     return [sys.executable, "-m", "throughtime", *map(str, words)]
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
+def test_ctrl_c_keeps_what_is_done_and_leaves_no_child(tmp_path):
     results = tmp_path / "results"
     with child(run_command(tmp_path, "bptt, lingers"), stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")))
