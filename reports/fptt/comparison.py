@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
+from throughtime.reports.fptt.memory import FRAMES as NUMBERS_OF_FRAMES
 from throughtime.reports.papers.claims import (
     FEWEST_REPLICATES,
     Answer,
@@ -21,8 +22,9 @@ from throughtime.reports.papers.claims import (
     means,
     paper_scale,
 )
+from throughtime.spec import Scale
 
-FRAMES, SEQUENCES, SMNIST = "fptt-frames", "fptt-sequences", "fptt-smnist"
+FRAMES, MOTIONS, SEQUENCES, SMNIST = "fptt-frames", "fptt-motions", "fptt-sequences", "fptt-smnist"
 SIZE = "all data, the paper's network and epochs"
 
 
@@ -38,6 +40,16 @@ class Series(NamedTuple):
 
 LTC = ("ltc", "ltc_smnist")
 PAPER_SIZE = paper_scale(SIZE)
+
+
+def _frames_missing(results: Results, scale: Scale) -> str:
+    runs = results.select(MOTIONS).frame
+    missing = sorted(set(NUMBERS_OF_FRAMES) - set(runs.loc[runs["status"].isin(("ok", "diverged")), "steps"]))
+    return f"no runs with {', '.join(map(str, missing))} frames" if missing else ""
+
+
+MOTIONS_SIZE = NeededSize(_frames_missing)
+"""Runs at each of the paper's numbers of frames."""
 
 
 def exceeds(
@@ -66,7 +78,9 @@ def exceeds(
     return judged(results, gain, Within(low=margin), reason, size, show=differences, nothing=nothing)
 
 
-def falls_less(results: Results, first: Series, second: Series) -> Answer:
+def falls_less(
+    results: Results, first: Series, second: Series, suite: str = FRAMES, size: NeededSize = PAPER_SIZE
+) -> Answer:
     """Judge whether the accuracy of the first series falls less with the number of frames than that of the second.
 
     Summary: slope of the accuracy of a replicate over the binary logarithm of the frames, first less second, mean over
@@ -74,7 +88,7 @@ def falls_less(results: Results, first: Series, second: Series) -> Answer:
     """
 
     def contrast(runs: Results) -> Values:
-        pairs = _differences(runs, (FRAMES,), first, second)
+        pairs = _differences(runs, (suite,), first, second)
         rows: dict[str, pd.Series] = {}
         for family, family_pairs in pairs.groupby("family", sort=False) if len(pairs) else ():
             table = family_pairs.pivot_table(index="replicate", columns="steps", values="points").dropna()
@@ -86,8 +100,8 @@ def falls_less(results: Results, first: Series, second: Series) -> Answer:
     reason = (
         f"slope of {first} less that of {second}, points for twice the frames (* differs from 0 after Holm); mean > 0"
     )
-    nothing = f"no dataset of {FRAMES} has {FEWEST_REPLICATES} runs of {first} and of {second} at two numbers of frames"
-    return judged(results, contrast, Within(low=0.0), reason, PAPER_SIZE, show=differences, nothing=nothing)
+    nothing = f"no dataset of {suite} has {FEWEST_REPLICATES} runs of {first} and of {second} at two numbers of frames"
+    return judged(results, contrast, Within(low=0.0), reason, size, show=differences, nothing=nothing)
 
 
 def trains(results: Results, *neurons: str) -> Answer:

@@ -68,9 +68,9 @@ def memory(results: Results, scale: str) -> Drawn | None:
 
 
 @styled
-def accuracy(results: Results, scale: str) -> Drawn | None:
+def accuracy(results: Results, scale: str, suite: str = ACCURACY) -> Drawn | None:
     """Draw test accuracy against frames: a panel for each data set, a line for each rule and neuron."""
-    runs = runs_of(results, ACCURACY, scale)
+    runs = runs_of(results, suite, scale)
     if "accuracy" not in runs or runs["accuracy"].isna().all():
         return None
     runs = runs[runs["status"] == "ok"]
@@ -98,7 +98,7 @@ def accuracy(results: Results, scale: str) -> Drawn | None:
         panel.set(title=family, xlabel="frames", ylabel="test accuracy (%)")
         scale_axis(panel.xaxis, panel_data["frames"], ratio=2)
     title = "Accuracy against frames"
-    notes = [f"Suite {ACCURACY}, scale {scale}. Line: mean of the replicates (points), last epoch, test split."]
+    notes = [f"Suite {suite}, scale {scale}. Line: mean of the replicates (points), last epoch, test split."]
     theirs = data.loc[data["source"] == "published", "series"].unique()
     notes += ["Pale: published, mean of 3 seeds, of the epoch that was best on the test split."] if len(theirs) else []
     drawn = {drawn_series: styles[drawn_series] for drawn_series in dict.fromkeys(data["series"])}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from throughtime.reports.papers.claims import Answer, decided
 from throughtime.reports.papers.stored import stored
 from throughtime.reports.quantities import MIB
 
@@ -34,3 +35,18 @@ def slope(rule: str, input: Input, compiled: bool = True) -> float:
     frames = (8, 20 if compiled else 12) if rule == "bptt" else (4, 8)
     few, many = (peak(rule, steps, compiled, input) for steps in frames)
     return (many - few) / (frames[1] - frames[0]) / MIB
+
+
+def is_constant() -> Answer:
+    """Judge whether a frame needs less than 0.01 MiB beside the input under FPTT, and more under BPTT."""
+    cases = (("fptt-step", True), ("bptt", True), ("bptt", False))
+    fptt, bptt, by_autograd = (
+        [slope(rule, input, compiled) for input in ("on the device", "excluded")] for rule, compiled in cases
+    )
+    ours = (
+        f"FPTT: {fptt[0]:.2f} with the input, {fptt[1]:.4f} without; BPTT: {bptt[0]:.2f} and {bptt[1]:.2f}, "
+        f"with uncompiled neurons {by_autograd[0]:.2f} and {by_autograd[1]:.2f}"
+    )
+    theirs = ", ".join(f"{published_slope(rule):.2f}" for rule in ("fptt-step", "bptt"))
+    reason = f"exact bytes, MiB a frame, shallow network, batch 64; published with the input: {theirs}"
+    return decided(abs(fptt[1]) < 0.01 < bptt[1], ours, reason)

@@ -45,7 +45,11 @@ FAIL, LEARN = 0.8, 0.6
 """Shares of the runs that decide: 4 of 5 that fail, 3 of 5 that end below the bound."""
 
 
-def strength_of(results: Results, published: Mapping[int, tuple[int, ...]], strengths: tuple[str, ...]) -> Answer:
+def strength_of(
+    results: Results,
+    published: Mapping[int, tuple[int, ...]] = REGULARISED,
+    strengths: tuple[str, ...] = STRENGTHS,
+) -> Answer:
     """Judge whether one of some strengths gives the published curves: the median over n = 5 runs of the first iteration
     with an error below 0.1 is within a factor of 1.5 of the published one, at each length; refuted if none is.
 

@@ -15,6 +15,7 @@ from tests.synthetic_records import costs, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.reports.fptt import claims
+from throughtime.reports.fptt.memory import FRAMES as NUMBERS_OF_FRAMES
 
 LENGTHS = (200, 500, 1000)
 LTC = "ltc_adding"
@@ -182,6 +183,21 @@ def test_pixels_of_all_images_are_judged_after_twenty_epochs(store, fptt, epochs
             plain = run_spec((rule, "ltc", "smnist"), replicate, suite="fptt-smnist", epochs=epochs)
             put(store, plain, measures=results("accuracy", 0.11 if rule == "bptt" else 0.9, 0.1))
     judges = claims.approaches_bptt_on_pixels, claims.approaches_bptt_on_pixels_in_28_parts
+    assert [claim(Results(store.folder)).word for claim in judges] == words
+
+
+@pytest.mark.parametrize(("gain", "words"), [(0.1, ["supported", "supported"]), (-0.1, ["not supported"] * 2)])
+def test_generated_recordings_are_judged_with_all_numbers_of_frames(store, gain, words):
+    """BPTT and BPTT-Aux lose 10 to 20 points on FPTT, or gain them, from 20 to 500 frames; ± 2.5 points."""
+    judges = claims.exceeds_bptt_on_motions, claims.falls_less_on_motions
+    for T in NUMBERS_OF_FRAMES:
+        assert {claim(Results(store.folder)).word for claim in judges} <= {"not run here", "unclear"}
+        off_fptt = gain * (1 + math.log(T / 20) / math.log(25))
+        for rule, level in {"bptt": 0.7 - off_fptt, "bptt-aux": 0.7 - off_fptt, "fptt": 0.7}.items():
+            for replicate, off in enumerate((-0.005, 0, 0.005)):
+                noise = off if rule == "fptt" else -off
+                spec = run_spec((rule, "ltc", f"motions-{T}"), replicate, suite="fptt-motions", steps=T)
+                put(store, spec, measures=results("accuracy", level + noise, 1 / 11))
     assert [claim(Results(store.folder)).word for claim in judges] == words
 
 
