@@ -10,8 +10,8 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.papers.claims import by_replicate
 
-PIXELS, ROWS, LTC = "fptt_kag_pixels", "fptt_kag_rows", "fptt_kag_ltc"
-NEURONS = {PIXELS: "lstm", ROWS: "lstm", LTC: "ltc-mild"}
+PIXELS, ROWS, LTC, CURVE = "fptt_kag_pixels", "fptt_kag_rows", "fptt_kag_ltc", "fptt_kag_curve"
+NEURONS = {PIXELS: "lstm", ROWS: "lstm", LTC: "ltc-mild", CURVE: "ltc-mild"}
 """The neuron of each suite on which the claims are."""
 
 
@@ -37,3 +37,20 @@ def nll(runs: Results, rule: str) -> pd.Series:
     """Return the losses of a rule on the chorales by replicate, in nats a step; infinite for a run that diverged."""
     frame = runs.select("fptt_kag_chorales").frame
     return by_replicate(frame[frame["rule"] == rule], "nll", diverged=np.inf)
+
+
+def at_best_rate(runs: Results, rule: str, rates: tuple[str, ...]) -> pd.Series:
+    """Return the accuracies of a rule on rows under SGD at the rate with the highest mean; none if one was not run.
+
+    Args:
+        runs: results with the suite on rows with LTC.
+        rule: label of the rule without optimiser and rate.
+        rates: ends of the labels, one for each learning rate.
+    """
+    cells = [accuracy(runs, LTC, f"{rule}-sgd{rate}", "rows") for rate in rates]
+    return max(cells, key=pd.Series.mean) if all(map(len, cells)) else pd.Series(dtype=float)
+
+
+def gain_under_sgd(runs: Results, K: int, rates: tuple[str, ...]) -> pd.Series:
+    """Return the accuracies with the regulariser less those without, each at its best rate, by replicate, in points."""
+    return (at_best_rate(runs, f"K{K}", rates) - at_best_rate(runs, f"K{K}-none", rates)).dropna()

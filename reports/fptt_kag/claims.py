@@ -1,4 +1,4 @@
-"""Claims on FPTT over the number of parts K: five that the published tables decide, and twelve that our suites do.
+"""Claims on FPTT over the number of parts K: five that the published tables decide, and fourteen that our suites do.
 
 The tables (`thesis.py`) are the runs of a graduation project with the code of Kag and Saligrama, one unseeded run a
 cell: they say what that code did once, and have no interval. A claim on them begins with "published numbers".
@@ -6,10 +6,24 @@ cell: they say what that code did once, and have no interval. A claim on them be
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.fptt_kag.cells import LTC, PIXELS, ROWS, accuracy, difference, mean_difference, nll
+from throughtime.records.statistics.summary import Lean
+from throughtime.reports.fptt_kag.cells import (
+    CURVE,
+    LTC,
+    PIXELS,
+    ROWS,
+    accuracy,
+    at_best_rate,
+    difference,
+    gain_under_sgd,
+    mean_difference,
+    nll,
+)
 from throughtime.reports.fptt_kag.thesis import STEPS, fall, in_the_middle, momentum, parts
 from throughtime.reports.papers.claims import (
     ANYTHING,
@@ -31,7 +45,6 @@ from throughtime.reports.papers.claims import (
 
 REGISTERED = "before the runs: 2026-11-28"
 ROWS_REGISTERED = "before the runs: 2026-11-30"
-CONTROL = "a control, before its runs: 2026-11-30"
 SECOND_CONTROL = "a second control, before its runs: 2026-11-30"
 READ = "after the tables had been read: 2026-11-28"
 SIZE = "LSTM of 128 cells, all images, 200 epochs"
@@ -42,7 +55,8 @@ SMALL = 1.5
 CLIFF = 10.0
 """Points that a fall of the accuracy must exceed."""
 ROWS_OF_LTC = "LTC of 64 cells, 55 000 training images, 20 epochs"
-PARTS_OF_ROWS = (1, 2, 4, 7, 14, 28)
+PIXELS_OF_LTC = "LTC of 64 cells, 55 000 training images, 10 epochs"
+ORDERS = ("sequential", "permuted")
 SGD_RATES = ("-0.03", "-0.1", "")
 """Ends of the labels of rules with a learning rate of 0.03, 0.1 and 0.3."""
 
@@ -67,8 +81,7 @@ def root_is_best(results: Results) -> Answer:
     """
     with_R = {dataset: parts(dataset)["with"] for dataset in STEPS}
     below = {dataset: float(row.max() - row.loc[round(STEPS[dataset] ** 0.5)]) for dataset, row in with_R.items()}
-    holds = max(below.values()) < SMALL
-    return decided(holds, _written(below, ".2f"), "points below the best; single runs")
+    return decided(max(below.values()) < SMALL, _written(below, ".2f"), "points below the best; single runs")
 
 
 @claim(ANYTHING, READ, primary=True)
@@ -80,8 +93,9 @@ def published_regulariser(results: Results) -> Answer:
     """
     tables = {dataset: in_the_middle(dataset) for dataset in STEPS}
     largest = {dataset: float((table["with"] - table["without"]).abs().max()) for dataset, table in tables.items()}
-    holds = max(largest.values()) < SMALL
-    return decided(holds, _written(largest, ".2f"), "largest difference in points; single runs, LSTM")
+    return decided(
+        max(largest.values()) < SMALL, _written(largest, ".2f"), "largest difference in points; single runs, LSTM"
+    )
 
 
 @claim(ANYTHING, READ)
@@ -92,8 +106,7 @@ def published_cliff(results: Results) -> Answer:
     between K = 64 and 128).
     """
     falls = {f"{dataset} {form}": points for dataset in STEPS for form, points in fall(dataset).items()}
-    holds = min(falls.values()) > CLIFF
-    return decided(holds, _written(falls, ".1f"), "points; single runs")
+    return decided(min(falls.values()) > CLIFF, _written(falls, ".1f"), "points; single runs")
 
 
 @claim(ANYTHING, READ)
@@ -118,8 +131,7 @@ def exceeds_bptt(results: Results) -> Answer:
     """
 
     def gain(runs: Results) -> Values:
-        rows = {dataset: difference(runs, PIXELS, "K10", "bptt", dataset) for dataset in ("sequential", "permuted")}
-        return in_common(rows)
+        return in_common({order: difference(runs, PIXELS, "K10", "bptt", order) for order in ORDERS})
 
     reason = "accuracy of FPTT less that of BPTT, points; the cells quoted have +0.96 and +5.84"
     return judged(results, gain, Within(low=0.0), reason, paper_scale(SIZE), show=means)
@@ -155,10 +167,8 @@ def cliff(results: Results) -> Answer:
 
     def falls(runs: Results) -> Values:
         high, low = ("K56", "K112") if len(accuracy(runs, PIXELS, "K112")) else ("K28", "K49")
-        rows = {
-            form: difference(runs, PIXELS, high + end, low + end) for form, end in (("with", ""), ("none", "-none"))
-        }
-        return in_common(rows)
+        forms = {"with": "", "none": "-none"}
+        return in_common({form: difference(runs, PIXELS, high + end, low + end) for form, end in forms.items()})
 
     return judged(results, falls, EachWithin(low=CLIFF), "points", paper_scale(SIZE), show=means)
 
@@ -183,23 +193,15 @@ def optimiser(results: Results) -> Answer:
 
     Summary: accuracy in percent. Criterion: in all of n >= 3 runs of each.
     """
-    under_adam = judged(
-        results,
-        lambda runs: in_common({rule: accuracy(runs, PIXELS, rule) for rule in ("KT", "KT-none")}),
-        all_or_none(lambda percent: percent < 40),
-        "Adam < 40 %",
-        paper_scale(SIZE),
-        show=means,
-    )
-    under_sgd = judged(
-        results,
-        lambda runs: in_common({"KT-sgd": accuracy(runs, PIXELS, "KT-sgd")}),
-        all_or_none(lambda percent: percent > 75),
-        "SGD > 75 %",
-        paper_scale(SIZE, lasting="for"),
-        show=means,
-    )
-    return both(under_adam, under_sgd)
+
+    def under(rules: tuple[str, ...], holds: Callable[[float], bool], reason: str, lasting: Lean | None) -> Answer:
+        def cells(runs: Results) -> Values:
+            return in_common({rule: accuracy(runs, PIXELS, rule) for rule in rules})
+
+        return judged(results, cells, all_or_none(holds), reason, paper_scale(SIZE, lasting), show=means)
+
+    adam = under(("KT", "KT-none"), lambda percent: percent < 40, "Adam < 40 %", None)
+    return both(adam, under(("KT-sgd",), lambda percent: percent > 75, "SGD > 75 %", "for"))
 
 
 @claim(ROWS_OF_LTC, ROWS_REGISTERED)
@@ -211,7 +213,9 @@ def rows_regulariser(results: Results) -> Answer:
     """
 
     def changes(runs: Results) -> Values:
-        cells = {f"K = {K}{end}": (f"K{K}{end}", f"K{K}-none{end}") for end in ("", "-sgd") for K in PARTS_OF_ROWS}
+        cells = {
+            f"K = {K}{end}": (f"K{K}{end}", f"K{K}-none{end}") for end in ("", "-sgd") for K in (1, 2, 4, 7, 14, 28)
+        }
         return in_common({cell: difference(runs, LTC, *rules, "rows") for cell, rules in cells.items()})
 
     reason = "with less without, points (* differs from 0 after Holm)"
@@ -251,7 +255,7 @@ def rows_bptt(results: Results) -> Answer:
     return judged(results, gain, Within(low=0.0), "points", trained(LTC, 20), show=means)
 
 
-@claim(ROWS_OF_LTC, CONTROL)
+@claim(ROWS_OF_LTC, "a control, before its runs: 2026-11-30")
 def rows_rate(results: Results) -> Answer:
     """On rows the regulariser raises BPTT's accuracy (K = 1) under SGD at the best of three rates, too, LTC.
 
@@ -260,7 +264,7 @@ def rows_rate(results: Results) -> Answer:
     """
 
     def gain(runs: Results) -> Values:
-        return in_common({"K = 1": _gain_under_sgd(runs, 1, ("-0.1", "", "-1"))})
+        return in_common({"K = 1": gain_under_sgd(runs, 1, ("-0.1", "", "-1"))})
 
     return judged(results, gain, Within(low=0.5), "points, each at its best rate", trained(LTC, 20), show=means)
 
@@ -274,7 +278,7 @@ def rows_rate_of_parts(results: Results) -> Answer:
     """
 
     def gains(runs: Results) -> Values:
-        return in_common({f"K = {K}": _gain_under_sgd(runs, K, SGD_RATES) for K in (7, 28)})
+        return in_common({f"K = {K}": gain_under_sgd(runs, K, SGD_RATES) for K in (7, 28)})
 
     return judged(results, gains, EachWithin(low=0.5), "points, each at its best rate", trained(LTC, 20), show=means)
 
@@ -288,10 +292,40 @@ def rows_bptt_under_sgd(results: Results) -> Answer:
     """
 
     def gain(runs: Results) -> Values:
-        fptt, bptt = (_at_best_rate(runs, rule, SGD_RATES) for rule in ("K7", "K1-none"))
+        fptt, bptt = (at_best_rate(runs, rule, SGD_RATES) for rule in ("K7", "K1-none"))
         return in_common({"K7 less BPTT": (fptt - bptt).dropna()})
 
     return judged(results, gain, Within(low=0.0), "points, each at its best rate", trained(LTC, 20), show=means)
+
+
+@claim(PIXELS_OF_LTC, ROWS_REGISTERED)
+def curve_cliff(results: Results) -> Answer:
+    """On 14x14 pixels of all of MNIST the accuracy of LTC falls by more than 10 points between K = 28 and 49, too.
+
+    Summary: the fall in points with and without the regulariser, in row order and permuted, mean over n >= 3
+    replicates. Criterion: above 10 in each of the four cells.
+    """
+
+    def falls(runs: Results) -> Values:
+        cells = [(order, end) for order in ORDERS for end in ("", "-none")]
+        return in_common({o + end: difference(runs, CURVE, f"K28{end}", f"K49{end}", o) for o, end in cells})
+
+    return judged(results, falls, EachWithin(low=CLIFF), "points", trained(CURVE, 10), show=differences)
+
+
+@claim(PIXELS_OF_LTC, ROWS_REGISTERED)
+def curve_edges(results: Results) -> Answer:
+    """On 14x14 pixels of all of MNIST the regulariser raises the accuracy of LTC at K = 49, 98 and T by 1.5 points.
+
+    Summary: accuracy with it less that without, points, mean over the three K, both orders and n >= 3 replicates.
+    Criterion: above 1.5.
+    """
+
+    def gains(runs: Results) -> Values:
+        pairs = [(K, f"{K}-none") for K in ("K49", "K98", "KT")]
+        return in_common({order: mean_difference(runs, CURVE, pairs, order) for order in ORDERS})
+
+    return judged(results, gains, Within(low=SMALL), "points", trained(CURVE, 10), show=differences)
 
 
 @claim(f"scale paper: {CHORALES}", REGISTERED)
@@ -307,16 +341,6 @@ def chorales(results: Results) -> Answer:
         return in_common({"K = 4, 8, 20": pd.concat(changes, axis=1).mean(axis=1, skipna=False)})
 
     return judged(results, change, Within(high=0.0), "nat a step", paper_scale(CHORALES), show=means)
-
-
-def _at_best_rate(runs: Results, rule: str, rates: tuple[str, ...]) -> pd.Series:
-    """Return the accuracies of a rule under SGD at the rate with the highest mean; none if a rate was not run."""
-    cells = [accuracy(runs, LTC, f"{rule}-sgd{rate}", "rows") for rate in rates]
-    return max(cells, key=pd.Series.mean) if all(map(len, cells)) else pd.Series(dtype=float)
-
-
-def _gain_under_sgd(runs: Results, K: int, rates: tuple[str, ...]) -> pd.Series:
-    return (_at_best_rate(runs, f"K{K}", rates) - _at_best_rate(runs, f"K{K}-none", rates)).dropna()
 
 
 def _written(numbers: dict[str, float] | dict[str, int], digits: str) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, Style, finish, grid, styled
-from throughtime.reports.fptt_kag.cells import LTC, NEURONS, PIXELS, ROWS, accuracy
+from throughtime.reports.fptt_kag.cells import CURVE, LTC, NEURONS, PIXELS, ROWS, accuracy
 from throughtime.reports.fptt_kag.thesis import STEPS, parts
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ STYLES = {
 }
 SGD_ENDS = {LTC: "-sgd-0.1"}
 """End of the labels of rules under SGD whose runs are drawn, where a suite has several learning rates."""
-T = {"rows": 28, "permuted": 196}
+T = {"rows": 28, "permuted": 196, "sequential": 196}
 
 
 @styled
@@ -32,8 +32,8 @@ def draw(results: Results, scale: str) -> Drawn:
     published = pd.concat([parts(dataset).assign(panel=f"{dataset}, T = {steps}") for dataset, steps in STEPS.items()])
     theirs = published.rename(columns={"with": WITH, "without": WITHOUT}).reset_index()
     data = theirs.melt(["panel", "parts"], var_name="series", value_name="accuracy").assign(replicate=0)
-    suites = {PIXELS: "permuted", ROWS: "rows", LTC: "rows"}
-    ours = pd.concat([_ours(results, suite, dataset) for suite, dataset in suites.items()])
+    panels_of_ours = ((PIXELS, "permuted"), (ROWS, "rows"), (LTC, "rows"), (CURVE, "permuted"), (CURVE, "sequential"))
+    ours = pd.concat([_ours(results, suite, dataset) for suite, dataset in panels_of_ours])
     data = pd.concat([data, ours], ignore_index=True)
     names = list(dict.fromkeys(data["panel"]))
     figure, panels = grid(len(names), columns=3, sharey=True)
@@ -47,7 +47,7 @@ def draw(results: Results, scale: str) -> Drawn:
         "S-MNIST, PS-MNIST and CIFAR-10 pixel by pixel: a graduation project with the code of Kag and Saligrama, LSTM, "
         "Adam, full data, one unseeded run a cell.",
         "Ours, scale laptop, mean and range of the runs: LSTM of 64 cells, 3000 images (permuted) and 4000 (rows); LTC "
-        "of 64 cells, 55 000 images, SGD at a rate of 0.1 (suites fptt_kag_pixels, fptt_kag_rows and fptt_kag_ltc).",
+        "of 64 cells, 55 000 images, SGD at a rate of 0.1 (suites fptt_kag_pixels, _rows, _ltc and _curve).",
     ]
     finish(figure, title, notes, {name: STYLES[name] for name in STYLES if name in set(data["series"])})
     return Drawn(figure, data, title, notes)
