@@ -1,4 +1,4 @@
-"""Claims of Yin, Corradi and Bohte 2023, judged from results."""
+"""Claims of Yin, Corradi and Bohte 2023 on what is learnt and how well, judged from results."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from throughtime.reports.fptt.comparison import (
     SEQUENCES,
     SIZE,
     SMNIST,
+    SPEECH,
+    SPEECH_SIZE,
     Series,
     exceeds,
     falls_less,
@@ -19,17 +21,14 @@ from throughtime.reports.fptt.comparison import (
 )
 from throughtime.reports.fptt.deep_networks import detects, is_sparse
 from throughtime.reports.fptt.evidence import LONG_ENOUGH, PUBLISHED, EvidenceCell, becomes_nan, fails, learns
-from throughtime.reports.fptt.memory import is_constant
 from throughtime.reports.fptt.registered import WITHOUT, bptt_fails, strength_of, windows_suffice
 from throughtime.reports.fptt.silent import needs_no_spikes, spikes_hold_bptt_back
-from throughtime.reports.fptt.times import grows, is_faster
-from throughtime.reports.papers.claims import ANYTHING, Answer, both, claim, trained
+from throughtime.reports.papers.claims import Answer, both, claim, trained
 
 ITERATIONS = f"{PUBLISHED} iterations to refute"
 ALPHA = "n = 5, 300 iterations"
 ENDS = "n = 5, 3000, 2500 and 2300 iterations to support"
 PAPER = f"scale paper: {SIZE}"
-NETWORKS = "the paper's networks at their own sizes, on an idle machine"
 ADDING = "criterion before the runs: caf16c3, 2026-11-26; shares of runs after them: 2026-11-28"
 ACCURACY = "summary and statistics after the runs of scale laptop: 2026-11-28; before those of scale paper"
 AFTER_28 = f"K = 10 was added after the results with K = 28 had been seen; {ACCURACY}"
@@ -42,6 +41,7 @@ ALL_IMAGES = "LTC of 64 cells, 55 000 training images, 20 epochs"
 
 FPTT, FPTT_10, BPTT, BPTT_AUX = (Series(rule, LTC) for rule in ("fptt", "fptt-10", "bptt", "bptt-aux"))
 FPTT_ALIF, EPROP = Series("fptt", ("alif",)), Series("eprop", ("alif",))
+FPTT_SCALED, BPTT_SCALED, BPTT_AUX_SCALED = (Series(rule, ("ltc-scaled",)) for rule in ("fptt", "bptt", "bptt-aux"))
 FPTT_10_MILD, FPTT_28_MILD, BPTT_MILD = (Series(rule, ("ltc-mild",)) for rule in ("fptt-10", "fptt-28", "bptt"))
 
 
@@ -242,40 +242,14 @@ def falls_less_on_motions(results: Results) -> Answer:
     return both(*(falls_less(results, FPTT, other, MOTIONS, MOTIONS_SIZE) for other in (BPTT, BPTT_AUX)))
 
 
-@claim(ANYTHING, "before the computation: acbc688, 2026-11-26", primary=True)
-def memory_is_constant(results: Results) -> Answer:
-    """C6: the memory of FPTT does not grow with the sequence, that of BPTT does.
+@claim("25 to 200 frames, n = 5", IN_SUITE)
+def falls_less_on_speech(results: Results) -> Answer:
+    """C5: the same on the same second of speech in 25 to 200 frames, with time constants that grow with the frames.
 
-    Summary: exact bytes a frame without the input, MiB. Criterion: below 0.01 under FPTT and above it under BPTT.
+    Summary and criterion: as on event recordings and speech, against each.
     """
-    return is_constant()
-
-
-@claim(ANYTHING, "bounds before the runs: acbc688, 2026-11-26; interval after them: 2026-11-28")
-def time_of_a_frame_is_constant(results: Results) -> Answer:
-    """C7: the time of a frame does not depend on the number of frames under FPTT.
-
-    Summary: exponent of the time in the frames. Criterion: its interval lies between 0.85 and 1.15.
-    """
-    return grows(results, "fptt-step", 0.85, 1.15)
-
-
-@claim(ANYTHING, "bounds before the runs: acbc688, 2026-11-26; interval after them: 2026-11-28")
-def intermediate_outputs_are_quadratic(results: Results) -> Answer:
-    """C7: the time of BPTT with intermediate outputs (BPTT-IO) grows with the square of the frames.
-
-    Summary: exponent of the time in the frames. Criterion: its interval lies between 1.7 and 2.3.
-    """
-    return grows(results, "bptt-io", 1.7, 2.3)
-
-
-@claim(NETWORKS, "networks at full size in place of a quarter, and interval, after the runs: 2026-11-28")
-def faster_than_bptt(results: Results) -> Answer:
-    """C7: FPTT needs less time than BPTT, on a processor.
-
-    Summary: logarithm of the ratio of the times, mean over n >= 3 networks. Criterion: below 0.
-    """
-    return is_faster(results, "fptt-step", "bptt")
+    others = (BPTT_SCALED, BPTT_AUX_SCALED)
+    return both(*(falls_less(results, FPTT_SCALED, other, SPEECH, SPEECH_SIZE) for other in others))
 
 
 @claim(f"{PAPER}, to refute", "criterion before the runs: acbc688, 2026-11-26; replicates after them: 2026-11-28")

@@ -24,7 +24,8 @@ from throughtime.reports.papers.claims import (
 )
 from throughtime.spec import Scale
 
-FRAMES, MOTIONS, SEQUENCES, SMNIST = "fptt-frames", "fptt-motions", "fptt-sequences", "fptt-smnist"
+FRAMES, MOTIONS, SPEECH = "fptt-frames", "fptt-motions", "fptt-speech"
+SEQUENCES, SMNIST = "fptt-sequences", "fptt-smnist"
 SIZE = "all data, the paper's network and epochs"
 
 
@@ -42,14 +43,18 @@ LTC = ("ltc", "ltc_smnist")
 PAPER_SIZE = paper_scale(SIZE)
 
 
-def _frames_missing(results: Results, scale: Scale) -> str:
-    runs = results.select(MOTIONS).frame
-    missing = sorted(set(NUMBERS_OF_FRAMES) - set(runs.loc[runs["status"].isin(("ok", "diverged")), "steps"]))
-    return f"no runs with {', '.join(map(str, missing))} frames" if missing else ""
+def with_frames(suite: str, frames: tuple[int, ...]) -> NeededSize:
+    """Return the size of runs of a suite at each of some numbers of frames."""
+
+    def missing(results: Results, scale: Scale) -> str:
+        runs = results.select(suite).frame
+        without = sorted(set(frames) - set(runs.loc[runs["status"].isin(("ok", "diverged")), "steps"]))
+        return f"no runs with {', '.join(map(str, without))} frames" if without else ""
+
+    return NeededSize(missing)
 
 
-MOTIONS_SIZE = NeededSize(_frames_missing)
-"""Runs at each of the paper's numbers of frames."""
+MOTIONS_SIZE, SPEECH_SIZE = with_frames(MOTIONS, NUMBERS_OF_FRAMES), with_frames(SPEECH, (25, 50, 100, 200))
 
 
 def exceeds(

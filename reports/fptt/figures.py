@@ -10,7 +10,7 @@ from throughtime.reports.drawing import Drawn
 from throughtime.reports.fptt.ablation_figures import ablations, gates
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.adding_figures import against_iterations, against_updates, bars
-from throughtime.reports.fptt.comparison import MOTIONS
+from throughtime.reports.fptt.comparison import MOTIONS, SPEECH
 from throughtime.reports.fptt.frames_figures import accuracy, memory, time
 from throughtime.reports.fptt.ltc_figure import ltc_neuron
 from throughtime.reports.fptt.silent_figure import silent
@@ -25,6 +25,7 @@ FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
     "time": time,
     "accuracy": accuracy,
     "accuracy-motions": partial(accuracy, suite=MOTIONS),
+    "accuracy-speech": partial(accuracy, suite=SPEECH),
     "ablations": ablations,
     "gates": gates,
 }

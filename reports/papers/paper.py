@@ -99,16 +99,19 @@ def load_paper(name: str) -> Paper:
 
 
 def claims_of(folder: PaperFolder) -> list[Claim]:
-    """Return the claims of a paper's `claims.py`; none without that file.
+    """Return the claims of a paper's `claims.py` and then of its files `*_claims.py`, in order of their names.
 
     Raises:
-        UsageError: no function of the file is marked by `claim`.
+        UsageError: no function of a file is marked by `claim`.
     """
-    module = folder.module("claims")
-    if module is None:
-        return []
-    if not (claims := claims_in(module)):
-        raise UsageError("no function is marked by @claim", str(folder.path / "claims.py"))
+    files = sorted(file.name for file in folder.path.iterdir() if file.name.endswith("_claims.py"))
+    claims: list[Claim] = []
+    for name in ("claims", *(file.removesuffix(".py") for file in files)):
+        if (module := folder.module(name)) is None:
+            continue
+        if not (found := claims_in(module)):
+            raise UsageError("no function is marked by @claim", str(folder.path / f"{name}.py"))
+        claims += found
     return claims
 
 

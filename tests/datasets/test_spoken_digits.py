@@ -23,6 +23,7 @@ from throughtime.datasets.spoken_digits import (
     mel_bands,
     samples,
 )
+from throughtime.datasets.spoken_frames import SpokenFrames
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
 
@@ -235,3 +236,27 @@ def test_real_fsdd(real_source):  # noqa: F811
     dataset = SpokenDigits(steps=3, bands=4)
     assert [dataset.size(split) for split in SPLITS] == [2430, 270, 300]
     assert dataset.arrays.target.long().bincount().tolist() == [300] * 10
+
+
+# --- the same sound in few or many frames
+
+
+def test_a_second_in_few_frames_is_the_mean_of_many_and_in_more_each_twice():
+    tiny = SpokenFrames.tiny()
+    tenth, views = tiny.digits.arrays.x[:3].float(), {}
+    for steps in (25, 50, 100, 200):
+        tiny.steps = steps
+        views[steps] = tiny.expanded(tiny.digits.arrays.x[:3])
+    assert torch.equal(views[100], tenth) and views[25].shape == (3, 25, 8)
+    assert torch.equal(views[25][:, 4], tenth[:, 16:20].mean(1)) and torch.equal(
+        views[50][:, 4], tenth[:, 8:10].mean(1)
+    )
+    assert torch.equal(views[200][:, 8], tenth[:, 4]) and torch.equal(views[200][:, 9], tenth[:, 4])
+    assert {float(view.float().mean()) for view in views.values()} == {float(tenth.mean())}
+
+
+def test_frames_of_a_second_have_the_splits_of_the_whole_recordings():
+    tiny, whole = SpokenFrames.tiny(), SpokenDigits.tiny()
+    assert [tiny.size(split) for split in SPLITS] == [whole.size(split) for split in SPLITS]
+    (batch,), (expected,) = tiny.batches("test", 99), whole.batches("test", 99)
+    assert torch.equal(batch.target, expected.target) and batch.x.shape == (25, 20, 8)

@@ -14,7 +14,7 @@ from tests.reports.test_fptt import AS_LONG, FLAT, SOLVED, put_run
 from tests.synthetic_records import costs, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.reports.fptt import claims
+from throughtime.reports.fptt import claims, cost_claims, memory
 from throughtime.reports.fptt.memory import FRAMES as NUMBERS_OF_FRAMES
 
 LENGTHS = (200, 500, 1000)
@@ -186,19 +186,31 @@ def test_pixels_of_all_images_are_judged_after_twenty_epochs(store, fptt, epochs
     assert [claim(Results(store.folder)).word for claim in judges] == words
 
 
-@pytest.mark.parametrize(("gain", "words"), [(0.1, ["supported", "supported"]), (-0.1, ["not supported"] * 2)])
-def test_generated_recordings_are_judged_with_all_numbers_of_frames(store, gain, words):
-    """BPTT and BPTT-Aux lose 10 to 20 points on FPTT, or gain them, from 20 to 500 frames; ± 2.5 points."""
-    judges = claims.exceeds_bptt_on_motions, claims.falls_less_on_motions
-    for T in NUMBERS_OF_FRAMES:
+MOTIONS = claims.exceeds_bptt_on_motions, claims.falls_less_on_motions
+
+
+@pytest.mark.parametrize("gain", [0.1, -0.1])
+@pytest.mark.parametrize(
+    ("judges", "cell", "frames"),
+    [
+        (MOTIONS, ("fptt-motions", "ltc", "motions"), NUMBERS_OF_FRAMES),
+        ([claims.falls_less_on_speech], ("fptt-speech", "ltc-scaled", "speech"), (25, 50, 100, 200)),
+    ],
+    ids=["motions", "speech"],
+)
+def test_accuracies_against_frames_are_judged_with_all_numbers_of_frames(store, gain, judges, cell, frames):
+    """BPTT and BPTT-Aux lose 10 to 20 points on FPTT, or gain them, from few to many frames; ± 2.5 points."""
+    suite, neuron, data = cell
+    for T in frames:
         assert {claim(Results(store.folder)).word for claim in judges} <= {"not run here", "unclear"}
-        off_fptt = gain * (1 + math.log(T / 20) / math.log(25))
+        off_fptt = gain * (1 + math.log(T / frames[0]) / math.log(frames[-1] / frames[0]))
         for rule, level in {"bptt": 0.7 - off_fptt, "bptt-aux": 0.7 - off_fptt, "fptt": 0.7}.items():
             for replicate, off in enumerate((-0.005, 0, 0.005)):
                 noise = off if rule == "fptt" else -off
-                spec = run_spec((rule, "ltc", f"motions-{T}"), replicate, suite="fptt-motions", steps=T)
+                spec = run_spec((rule, neuron, f"{data}-{T}"), replicate, suite=suite, steps=T)
                 put(store, spec, measures=results("accuracy", level + noise, 1 / 11))
-    assert [claim(Results(store.folder)).word for claim in judges] == words
+    word = "supported" if gain > 0 else "not supported"
+    assert {claim(Results(store.folder)).word for claim in judges} == {word}
 
 
 def test_one_dataset_of_several_does_not_decide(store):
@@ -276,8 +288,8 @@ LINEAR, QUADRATIC = (0.2, 0.4, 0.8), (0.2, 0.8, 3.2)
 @pytest.mark.parametrize(
     ("claim", "holds", "fails"),
     [
-        (claims.time_of_a_frame_is_constant, {"fptt_step": LINEAR}, {"fptt_step": QUADRATIC}),
-        (claims.intermediate_outputs_are_quadratic, {"bptt_io": QUADRATIC}, {"bptt_io": LINEAR}),
+        (cost_claims.time_of_a_frame_is_constant, {"fptt_step": LINEAR}, {"fptt_step": QUADRATIC}),
+        (cost_claims.intermediate_outputs_are_quadratic, {"bptt_io": QUADRATIC}, {"bptt_io": LINEAR}),
     ],
 )
 def test_claims_on_exponents(store, claim, holds, fails):
@@ -298,14 +310,14 @@ def test_claims_on_exponents(store, claim, holds, fails):
 )
 def test_the_claim_on_speed_reads_the_networks_at_their_own_size(store, ratios, word):
     put_times(store, fptt_step=(0.1, 0.2, 0.4), bptt=LINEAR)  # the small network of another suite
-    assert claims.faster_than_bptt(Results(store.folder)).word == "not run here"
+    assert cost_claims.faster_than_bptt(Results(store.folder)).word == "not run here"
     for contended in (False, True):
         for name, ratio in zip(("spyv4", "dvs_shallow", "conv_static"), ratios, strict=True):
             for rule, seconds in (("bptt", 1.0), ("fptt-step", ratio)):
                 spec = run_spec(f"{rule} ltc {name}-2", suite="fptt-full-size", steps=2)
                 spec = spec.model_copy(update={"network": spec.network.model_copy(update={"label": name})})
                 put(store, spec, measures=costs(seconds, None), contended=contended)
-        answer = claims.faster_than_bptt(Results(store.folder))
+        answer = cost_claims.faster_than_bptt(Results(store.folder))
         assert answer.word == ("unclear" if contended else word) and answer.n == 3
 
 
@@ -328,5 +340,5 @@ def test_the_claim_on_complex_neurons_counts_replicates(store):
 
 @pytest.mark.parametrize(("fptt_slope", "bptt_slope"), [(5.0, 5.5), (0.0, 0.0)])
 def test_the_claim_on_memory_needs_fptt_flat_and_bptt_not(store, monkeypatch, fptt_slope, bptt_slope):
-    monkeypatch.setattr(claims, "slope", lambda rule, *_: bptt_slope if rule == "bptt" else fptt_slope)
-    assert claims.memory_is_constant(Results(store.folder)).word == "not supported"
+    monkeypatch.setattr(memory, "slope", lambda rule, *_: bptt_slope if rule == "bptt" else fptt_slope)
+    assert cost_claims.memory_is_constant(Results(store.folder)).word == "not supported"

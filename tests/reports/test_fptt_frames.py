@@ -8,8 +8,8 @@ from tests.synthetic_records import costs, peaks, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
-from throughtime.reports.fptt.claims import memory_is_constant
 from throughtime.reports.fptt.comparison import FRAMES, LTC, Series, exceeds, trains
+from throughtime.reports.fptt.cost_claims import memory_is_constant
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.fptt.memory import published_slope, slope
 from throughtime.reports.fptt.times import grows, is_faster

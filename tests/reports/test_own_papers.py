@@ -130,6 +130,7 @@ def test_two_suites_of_one_name_are_refused_with_both_places(somebody):
         ("exact", "", 'targets.yaml:8:12: exact.py has no function "half_life"'),
         ("exact", "def half_life():\n    return [][0]\n", "exact.py:2: IndexError: list index out of range"),
         ("claims", "claim = 1\n", "claims.py: no function is marked by @claim"),
+        ("speed_claims", "claim = 1\n", "speed_claims.py: no function is marked by @claim"),
         (
             "claims",
             "from throughtime.reports.papers.claims import claim\n\n\n"
