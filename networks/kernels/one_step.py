@@ -1,4 +1,4 @@
-"""A recurrent network's step from a state that is held constant, and its gradient in closed form.
+"""The step of a network of dense layers from a state that is held constant, and its gradient in closed form.
 
 Rules that update at every step need no more than this. A step is a window of one step in memory that all steps share:
 the products, and the loops of norms and neurons, prepared once. There is no graph, no stored history, and little
@@ -7,6 +7,7 @@ overhead between the products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from throughtime.errors import UsageError
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.dropout import Dropout
 from throughtime.networks.kernels.norm_window import NormWindow
-from throughtime.networks.layer import INPUT, Layer, RecurrentState
+from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
 from throughtime.networks.readout import Readout
 from throughtime.neurons.gate import has_hooks
 from throughtime.neurons.kernels.map_step import MapStep
@@ -45,30 +47,40 @@ class RecurrentStepper:
         gradients: Mapping[Tensor, Tensor],
     ) -> None:
         places = GradientMemory(gradients)
-        self.now, self.t = 1, state.t
+        self.now, self.t, self.key = 1, state.t, state.key
         before = readout.neuron.unpack(state.y)
-        (first, *_) = layers[0].synapses.values()
-        self.x = before.z.new_empty(len(before.z), first.module.in_features)
+        plain = [s.module for layer in layers for s in layer.synapses.values() if s.reads == INPUT and s.view is None]
+        self.inputs = plain[0].in_features if plain else None  # a view knows the number of what it reads
+        self.x = _Source([before.z, before.z], None)  # until the first step
         self.layers: list[_Layer] = []
-        source = _Source((self.x, self.x), None)
+        sources = {INPUT: self.x}
         for layer, layer_state in zip(layers, state.layers, strict=True):
-            self.layers.append(_Layer(layer, source, layer_state, places))
+            self.layers.append(_Layer(layer, sources, layer_state, places))
             neurons = self.layers[-1].neurons
-            source = _Source((neurons.z[0], neurons.z[1]), neurons.δz)
+            sources[layer.name] = _Source([*neurons.z], neurons.δz)
+            if layer.name == readout.layer and readout.reads == "v":
+                shown = _Source([*neurons.v], neurons.δv)
         if readout.reads == "v":
-            source = _Source((neurons.v[0], neurons.v[1]), neurons.δv)
-        self.layers.append(_Layer(readout, source, before, places))
+            sources[readout.layer] = shown
+        self.layers.append(_Layer(readout, sources, before, places))
+        written = set[int]()  # memory of gradients, in the order of the way back: the first reader writes, others add
+        for synapse in (synapse for layer in reversed(self.layers) for synapse in layer.synapses):
+            synapse.is_first = id(synapse.source.δ) not in written
+            written.add(id(synapse.source.δ))
         self.gradients = places.written
 
     def step(self, x: Tensor) -> Tensor:
         """Return y_t [batch, outputs] for x_t [batch, *inputs]."""
         self.now = 1 - self.now
-        if x.dtype != self.x.dtype or x.numel() != self.x.numel():  # the copy would convert and repeat numbers
-            given, reads = (f"{list(it.shape)} of {it.dtype}" for it in (x, self.x))
-            raise UsageError(f"the input of a step is {given}; the network reads {reads}")
-        self.x.copy_(x.flatten(1))
+        z = self.layers[-1].neurons.z[0]
+        reads = [len(z), self.inputs or math.prod(x.shape[1:])]
+        if x.dtype != z.dtype or [len(x), math.prod(x.shape[1:])] != reads:
+            raise UsageError(
+                f"the input of a step is {list(x.shape)} of {x.dtype}; the network reads {reads} of {z.dtype}"
+            )
+        self.x.values[:] = [x.flatten(1)] * 2
         for layer in self.layers:
-            layer.step(self.now, self.t)
+            layer.step(self.now, self.t, self.key)
         self.t += 1
         return self.layers[-1].neurons.z[self.now].clone()
 
@@ -88,17 +100,17 @@ class RecurrentStepper:
 def stepper(
     layers: Sequence[Layer], readout: Readout, state: RecurrentState, gradients: Mapping[Tensor, Tensor]
 ) -> RecurrentStepper | None:
-    """Return the single steps of a network; None if its layers are not in series, or compiled loops cannot run."""
+    """Return the single steps of a network; None if a layer reads a later one, or compiled loops cannot run."""
     network, neurons = nn.ModuleList([*layers, readout]), [*(layer.neuron for layer in layers), readout.neuron]
-    maps = [m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm))]
+    maps = [m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm, Dropout))]
     normed = any(isinstance(m, StepBatchNorm) for m in maps)
     # Without the mask of the synapses that exist, which belongs to the layer and is not a number of the step.
     buffers = [b for part in (readout, *(m for layer in layers for m in layer.children())) for b in part.buffers()]
     y = readout.output(state.y)
     if (
-        not _in_series(layers, readout)
+        not _reads_forward(layers, readout)
         or not all(map(single_step_of, neurons))
-        or any(type(m) not in (nn.Linear, StepBatchNorm) or has_hooks(m) for m in maps)
+        or any(type(m) not in (nn.Linear, StepBatchNorm, Dropout) or has_hooks(m) for m in maps)
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some are shared
         or is_smoothed()
         or any(s.requires_grad for s in tensors(state))  # its parameters have a gradient in the first step
@@ -109,35 +121,45 @@ def stepper(
     return RecurrentStepper(layers, readout, state, gradients)
 
 
-def _in_series(layers: Sequence[Layer], readout: Readout) -> bool:
-    """Whether each layer is a vector of neurons that reads the layer before, itself or neither through a view."""
-    below = INPUT
+def _reads_forward(layers: Sequence[Layer], readout: Readout) -> bool:
+    """Whether each layer is a vector of neurons that reads the input, layers before it, and itself without a view."""
+    known = {INPUT}
     for layer in (*layers, readout):
-        reads = [synapse.reads for synapse in layer.synapses.values()]
-        plain = (
-            layer.resize is None and len(layer.neuron.shape) == 1 and all(s.is_plain for s in layer.synapses.values())
-        )
-        if not plain or reads not in ([below], [below, layer.name]) or (layer.norm is not None and len(reads) > 1):
+        own, synapses = layer.recurrent_synapse, [*layer.synapses.values()]
+        others = [synapse for synapse in synapses if synapse is not own]
+        if (
+            layer.resize is not None
+            or len(layer.neuron.shape) > 1
+            or (own is not None and not own.is_plain)
+            or any(s.reads not in known or (s.view is not None and s.reads != INPUT) for s in others)
+            or (layer.norm is not None and len(synapses) > 1)
+        ):
             return False
-        below = layer.name
+        known.add(layer.name)
     return True
 
 
 class _Source(NamedTuple):
-    """Variable that a synapse reads, at two alternating steps, and the memory for its gradient."""
+    """Variable that synapses read, at two alternating steps, and the memory for its gradient."""
 
-    values: tuple[Tensor, Tensor]
+    values: list[Tensor]
     """In a step that writes buffer 0, and in one that writes buffer 1."""
     δ: Tensor | None
     """Memory for its gradient; None: it needs none."""
 
 
 class _Synapse:
-    """The product of a synapse and its norm, if it has one: I_t = W o_t + c, or I_t += if `adds`."""
+    """The product of a synapse and its norm, if it has one: I_t = W o_t + c, or I_t += if `adds`.
+
+    o_t is what the synapse reads or, of the input, a view of it; with dropout o_t ∘ m_t.
+    """
+
+    is_first: bool
+    """Whether it is the first in a step to write the gradient of what it reads, so that others add theirs."""
 
     def __init__(
         self,
-        map: nn.Linear,
+        synapse: Synapse,
         norm: StepBatchNorm | None,
         source: _Source,
         I_and_δI: tuple[Tensor, Tensor],
@@ -146,43 +168,60 @@ class _Synapse:
     ) -> None:
         I, δI = I_and_δI
         self.source, self.adds, self.norm = source, adds and norm is None, None
+        self.view, self.dropout = synapse.view, synapse.dropout
         d, δd = (I, δI) if norm is None else torch.empty(2, *I.shape, dtype=I.dtype).unbind(0)
         if norm is not None:
             self.norm = NormWindow(norm, d[None], I[None], adds)
             self.norm.begin_back(δI[None], δd[None], gradients.memory(norm.weight), gradients.memory(norm.bias))
+        map: nn.Linear = synapse.module  # type: ignore[assignment]  # `stepper` has checked this
         c, δc = (None, None) if map.bias is None else (map.bias.detach(), gradients.memory(map.bias))
         self.map = MapStep(map.weight.detach(), c, d, δd, gradients.memory(map.weight), δc)
 
-    def step(self, now: int, t: int) -> None:
+    def step(self, now: int, t: int, key: int) -> None:
+        o = self.source.values[now]
+        if self.view is not None:
+            o = self.view(o).flatten(1)
+        if self.dropout is not None:
+            self.m = self.dropout(torch.ones_like(o), key, t)
+            o = o * self.m
+        self.o = o
         if self.adds:
-            self.map.add(self.source.values[now])
+            self.map.add(o)
         else:
-            self.map.write(self.source.values[now])
+            self.map.write(o)
         if self.norm is not None:
             self.norm.step(0, t)
 
-    def gradient(self, now: int) -> None:
+    def gradient(self) -> None:
         if self.norm is not None:
             self.norm.back(0)
-        self.map.gradient(self.source.values[now])
-        if self.source.δ is not None:
-            self.map.write_input_gradient(self.source.δ)
+        self.map.gradient(self.o)
+        if (δ := self.source.δ) is None:
+            return
+        if self.dropout is not None:
+            self.map.write_input_gradient(δo := torch.empty_like(δ))
+            δo *= self.m
+            δ.copy_(δo) if self.is_first else δ.add_(δo)
+        elif self.is_first:
+            self.map.write_input_gradient(δ)
+        else:
+            self.map.add_input_gradient(δ)
 
 
 class _Layer:
     """The synapses and the neurons of a layer, with the norms of its products or, of a single product, of the sum."""
 
-    def __init__(self, layer: Layer, source: _Source, state: Any, gradients: GradientMemory) -> None:
+    def __init__(self, layer: Layer, sources: Mapping[str, _Source], state: Any, gradients: GradientMemory) -> None:
         single_step, maps = single_step_of(layer.neuron), [*layer.synapses.values()]
         assert single_step is not None  # `stepper` has checked this
         I = state.z.new_empty(len(state.z), layer.neuron.currents * layer.neuron.size)
         self.neurons = single_step(layer.neuron, I, state, gradients)
-        own = _Source((self.neurons.z[1], self.neurons.z[0]), None)  # z of the step before
+        own = _Source([*reversed(self.neurons.z)], None)  # z of the step before
         self.synapses = [
             _Synapse(
-                s.module,  # type: ignore[arg-type]  # `stepper` has checked this
+                s,
                 s.norm or layer.norm,
-                own if s is layer.recurrent_synapse else source,
+                own if s is layer.recurrent_synapse else sources[s.reads],
                 (I, self.neurons.δI),
                 n > 0,
                 gradients,
@@ -190,14 +229,14 @@ class _Layer:
             for n, s in enumerate(maps)
         ]
 
-    def step(self, now: int, t: int) -> None:
-        """Compute the state in buffer `now`; t is the index of the step in the sequence."""
+    def step(self, now: int, t: int, key: int) -> None:
+        """Compute the state in buffer `now`; t is the index of the step in the sequence with this key."""
         for synapse in self.synapses:
-            synapse.step(now, t)
+            synapse.step(now, t, key)
         self.neurons.step(now)
 
     def gradient(self, now: int) -> None:
         """Compute the gradients of the parameters, and of what the layer reads, from those of z_t and v_t."""
         self.neurons.gradient(now)
         for synapse in self.synapses:
-            synapse.gradient(now)
+            synapse.gradient()

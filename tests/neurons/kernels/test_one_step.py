@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -19,6 +20,8 @@ from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.networks.kernels import one_step
+from throughtime.networks.layered.layered import Layered
+from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.ltc import LTC
@@ -26,6 +29,7 @@ from throughtime.neurons.surrogate import smoothed
 from throughtime.numerics.flat import Flat, flatten
 from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.precision import in_precision
+from throughtime.registry import NEURONS
 from throughtime.spec import Training
 
 OF_NEURON = {
@@ -99,6 +103,47 @@ def test_every_network(neuron, options):
     result = steps_of(net, True)
     assert all(result[f"layers.{l}.recurrent.weight 5"].any() for l in range(len(net.layers)))
     assert_same(net.eval())
+
+
+READOUTS = {
+    "spikes": ReadoutSpec(leak="sigmoid", dropout=0.3),
+    "membranes": ReadoutSpec(of="membrane", leak="constant"),
+    "membranes of a layer that others read": ReadoutSpec(reads="both", of="membrane", leak="constant"),
+}
+
+
+def branched(readout="spikes"):
+    """Layers that read parts of the image of three channels, and each other with branches; dropout in two places."""
+    torch.manual_seed(1)
+    layers = [
+        LayerSpec(name="on", dense=5, reads=["input"], channels=[0, 1]),
+        LayerSpec(name="off", dense=4, reads=["input"], channels=[1, 3]),
+        LayerSpec(name="both", dense=6, reads=["off", "on"], recurrent=True, dropout=0.3),
+        LayerSpec(name="last", dense=5, reads=["input", "both", "on"]),
+    ]
+    neuron = partial(NEURONS["ltc"].factory, slope="trained")
+    return Layered((3, 1, 1), 6, neuron, layers=layers, readouts=[READOUTS[readout]]).double()
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_branches_views_of_the_input_and_dropout(readout):
+    net = branched(readout)
+    assert_same(net)
+    result = steps_of(net, True)
+    names = [name for name, _ in net.named_parameters() if "weight" in name]
+    assert all(result[f"{name} 5"].any() for name in names if readout != "membranes of a layer that others read")
+    assert_same(net.eval())
+
+
+def test_a_layer_that_reads_a_later_one_or_an_image_has_no_single_steps():
+    net = branched()
+    state = net.initial_state(4)
+    assert net.stepper(state, {}) is not None
+    later = [LayerSpec(name="a", dense=5, reads=["input", "b"]), LayerSpec(name="b", dense=5, reads=["a"])]
+    image = [LayerSpec(name="a", conv=2, reads=["input"]), LayerSpec(name="b", dense=5, reads=["a"])]
+    for layers in (later, image):
+        net = Layered((3, 2, 2), 6, NEURONS["ltc"].factory, layers=layers)
+        assert net.stepper(net.initial_state(4), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -175,6 +220,29 @@ class StepIsNotCounted(one_step.RecurrentStepper):
         y = super().step(x)
         self.t -= 1
         return y
+
+
+class MaskIsLost(one_step._Synapse):
+    def gradient(self):
+        if self.dropout is not None:
+            self.m = torch.ones_like(self.m)
+        super().gradient()
+
+
+class EachReaderWrites(one_step._Synapse):
+    is_first = property(lambda self: True, lambda self, value: None)
+
+
+class NoReaderWrites(one_step._Synapse):
+    is_first = property(lambda self: False, lambda self, value: None)
+
+
+@pytest.mark.parametrize("broken", [MaskIsLost, EachReaderWrites, NoReaderWrites])
+def test_a_fault_of_a_branch_is_found(broken, monkeypatch):
+    expected = steps_of(branched(), False)
+    monkeypatch.setattr(one_step, "_Synapse", broken)
+    differs = differing(steps_of(branched(), True), expected)
+    assert "output 5" not in differs and any(name.startswith("layers.0.from_input.weight") for name in differs)
 
 
 class LayersInTheOrderOfTheStep(one_step.RecurrentStepper):
