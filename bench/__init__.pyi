@@ -185,6 +185,12 @@ def build_dataset(
 ) -> Dataset: ...
 @overload
 def build_dataset(
+    name: Literal["fsdd_frames"],
+    *,
+    steps: Literal[25, 50, 100, 200] = 100,
+) -> Dataset: ...
+@overload
+def build_dataset(
     name: Literal["jsb_chorales"],
     *,
     steps: int | None = None,
@@ -213,6 +219,17 @@ def build_dataset(
     train: int | None = None,
     validation: int | None = None,
     test: int | None = None,
+) -> Dataset: ...
+@overload
+def build_dataset(
+    name: Literal["moving_shapes"],
+    *,
+    steps: int = 20,
+    by: Literal["time", "count"] = "count",
+    pool: Literal[1, 2, 4, 8, 16] = 4,
+    values: Literal["counts", "spikes"] = "counts",
+    remainder: Literal["drop", "last_frame"] = "drop",
+    noise: float = 0.2,
 ) -> Dataset: ...
 @overload
 def build_dataset(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from torch import Tensor
 
-from throughtime.datasets.arrays import ArrayDataset, Arrays
-from throughtime.datasets.files.fetch import DataFile
 from throughtime.datasets.spoken_digits import FILES, SAMPLE, SpokenDigits
 from throughtime.registry import dataset
 
@@ -16,7 +17,7 @@ RECORDED = 100
 
 
 @dataset("fsdd_frames")
-class SpokenFrames(ArrayDataset):
+class SpokenFrames(SpokenDigits):
     """The first second of the recordings of `fsdd` in T frames: with more frames the same sound takes more steps.
 
         x_t = mean of the 100 / T frames of 10 ms of `fsdd` in the t-th of T equal parts of a second;
@@ -28,33 +29,23 @@ class SpokenFrames(ArrayDataset):
         steps: T.
     """
 
-    files = FILES
-    licence = SpokenDigits.licence
-    outputs = SpokenDigits.outputs
-    unit = 255.0
+    files = (dataclasses.replace(FILES[0], dataset="fsdd_frames"),)
 
     def __init__(self, *, steps: Literal[25, 50, 100, 200] = 100) -> None:
-        self._read(steps, SpokenDigits(steps=RECORDED))
-
-    def _read(self, steps: int, digits: SpokenDigits) -> None:
-        self.steps, self.digits = steps, digits
-        self.inputs, self.task = digits.inputs, digits.task
+        super().__init__(steps=steps)
+        self.repeated = None
 
     @classmethod
     def tiny(cls) -> SpokenFrames:
         """Return 40 real recordings, four of each digit (20 for test, 2 for validation), in 25 steps of 8 bands."""
-        made, digits = cls(), SpokenDigits(steps=RECORDED, bands=8)
-        made._read(25, digits.with_synthetic_files(lambda folder: [SAMPLE], licence=cls.licence))
-        return made
+        made, sizes = cls(steps=25), {"bands": 8, "inputs": 8}
+        return made.with_synthetic_files(lambda folder: [SAMPLE], licence=cls.licence, **sizes)
 
-    def needed(self) -> tuple[DataFile, ...]:
-        return self.digits.needed()
+    def parameters(self) -> Mapping[str, Any]:
+        return {**super().parameters(), "steps": RECORDED}
 
-    def prepare(self) -> None:
-        self.digits.prepare()
-
-    def load(self) -> Arrays:
-        return self.digits.arrays
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        SpokenDigits(steps=RECORDED, bands=self.bands).build(paths, folder)
 
     def expanded(self, rows: Tensor) -> Tensor:
         if self.steps > RECORDED:

@@ -163,6 +163,7 @@ OUTSIDE = {
     "limit": "a split is cut when it is used",
     "changes": "images are changed when a batch is gathered",
     "smoothing": "an option of the loss",
+    "noise": "shapes the recordings, whose digest is in the key",
 }
 """Options that do not shape prepared arrays, or are in their key otherwise; and why."""
 

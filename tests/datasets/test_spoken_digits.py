@@ -243,10 +243,10 @@ def test_real_fsdd(real_source):  # noqa: F811
 
 def test_a_second_in_few_frames_is_the_mean_of_many_and_in_more_each_twice():
     tiny = SpokenFrames.tiny()
-    tenth, views = tiny.digits.arrays.x[:3].float(), {}
+    tenth, views = tiny.arrays.x[:3].float(), {}
     for steps in (25, 50, 100, 200):
         tiny.steps = steps
-        views[steps] = tiny.expanded(tiny.digits.arrays.x[:3])
+        views[steps] = tiny.expanded(tiny.arrays.x[:3])
     assert torch.equal(views[100], tenth) and views[25].shape == (3, 25, 8)
     assert torch.equal(views[25][:, 4], tenth[:, 16:20].mean(1)) and torch.equal(
         views[50][:, 4], tenth[:, 8:10].mean(1)
