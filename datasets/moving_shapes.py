@@ -106,10 +106,10 @@ def write_recordings(folder: Path, noise: float, parts: Mapping[str, int] = PART
     """Write the recordings into `moving_shapes.zip`; recording i of a part shows motion i mod 11."""
     path = folder / FILE.name
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
-        for part, count in enumerate(parts.values()):
+        for number, (part, count) in enumerate(parts.items()):
             for i in range(count):
-                made = recording(np.random.RandomState([MOTIONS, part, i]), i % MOTIONS, noise)
-                out.writestr(f"{[*parts][part]}/{i:04}.bin", nmnist.nmnist_bytes(made))
+                made = recording(np.random.RandomState([MOTIONS, number, i]), i % MOTIONS, noise)
+                out.writestr(f"{part}/{i:04}.bin", nmnist.nmnist_bytes(made))
     return [path]
 
 

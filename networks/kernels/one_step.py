@@ -7,7 +7,6 @@ overhead between the products.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -52,17 +51,13 @@ class RecurrentStepper:
         plain = [s.module for layer in layers for s in layer.synapses.values() if s.reads == INPUT and s.view is None]
         self.inputs = plain[0].in_features if plain else None  # a view knows the number of what it reads
         self.x = _Source([before.z, before.z], None)  # until the first step
-        self.layers: list[_Layer] = []
+        made: dict[str, _Layer] = {}
         sources = {INPUT: self.x}
         for layer, layer_state in zip(layers, state.layers, strict=True):
-            self.layers.append(_Layer(layer, sources, layer_state, places))
-            neurons = self.layers[-1].neurons
-            sources[layer.name] = _Source([*neurons.z], neurons.δz)
-            if layer.name == readout.layer and readout.reads == "v":
-                shown = _Source([*neurons.v], neurons.δv)
-        if readout.reads == "v":
-            sources[readout.layer] = shown
-        self.layers.append(_Layer(readout, sources, before, places))
+            made[layer.name] = _Layer(layer, sources, layer_state, places)
+            sources[layer.name] = made[layer.name].source("z")
+        last = _Layer(readout, {readout.layer: made[readout.layer].source(readout.reads)}, before, places)
+        self.layers = [*made.values(), last]
         written = set[int]()  # memory of gradients, in the order of the way back: the first reader writes, others add
         for synapse in (synapse for layer in reversed(self.layers) for synapse in layer.synapses):
             synapse.is_first = id(synapse.source.δ) not in written
@@ -72,13 +67,11 @@ class RecurrentStepper:
     def step(self, x: Tensor) -> Tensor:
         """Return y_t [batch, outputs] for x_t [batch, *inputs]."""
         self.now = 1 - self.now
-        z = self.layers[-1].neurons.z[0]
-        reads = [len(z), self.inputs or math.prod(x.shape[1:])]
-        if x.dtype != z.dtype or [len(x), math.prod(x.shape[1:])] != reads:
-            raise UsageError(
-                f"the input of a step is {list(x.shape)} of {x.dtype}; the network reads {reads} of {z.dtype}"
-            )
-        self.x.values[:] = [x.flatten(1)] * 2
+        y, x = self.layers[-1].neurons.z[0], x.flatten(1)
+        if x.dtype != y.dtype or len(x) != len(y) or self.inputs not in (None, x.shape[1]):
+            reads = f"[{len(y)}, {self.inputs or 'any'}] of {y.dtype}"
+            raise UsageError(f"the input of a step is {list(x.shape)} of {x.dtype}; the network reads {reads}")
+        self.x.values[:] = x, x
         for layer in self.layers:
             layer.step(self.now, self.t, self.key)
         self.t += 1
@@ -228,6 +221,10 @@ class _Layer:
             )
             for n, s in enumerate(maps)
         ]
+
+    def source(self, name: str) -> _Source:
+        """Return z or v of the neurons as what synapses read in the same step."""
+        return _Source([*getattr(self.neurons, name)], getattr(self.neurons, f"δ{name}"))
 
     def step(self, now: int, t: int, key: int) -> None:
         """Compute the state in buffer `now`; t is the index of the step in the sequence with this key."""
