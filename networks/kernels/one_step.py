@@ -115,7 +115,7 @@ def stepper(
 
 
 def _reads_forward(layers: Sequence[Layer], readout: Readout) -> bool:
-    """Whether each layer is a vector of neurons that reads the input, layers before it, and itself without a view."""
+    """Whether layers are vectors that read, by linear maps, the input, layers before, and themselves without a view."""
     known = {INPUT}
     for layer in (*layers, readout):
         own, synapses = layer.recurrent_synapse, [*layer.synapses.values()]
@@ -123,6 +123,7 @@ def _reads_forward(layers: Sequence[Layer], readout: Readout) -> bool:
         if (
             layer.resize is not None
             or len(layer.neuron.shape) > 1
+            or any(type(synapse.module) is not nn.Linear for synapse in synapses)
             or (own is not None and not own.is_plain)
             or any(s.reads not in known or (s.view is not None and s.reads != INPUT) for s in others)
             or (layer.norm is not None and len(synapses) > 1)

@@ -19,6 +19,7 @@ from throughtime.datasets.task import Classification, Regression
 from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
+from throughtime.networks.encoded import encoded
 from throughtime.networks.kernels import one_step
 from throughtime.networks.layered.layered import Layered
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
@@ -135,7 +136,7 @@ def test_branches_views_of_the_input_and_dropout(readout):
     assert_same(net.eval())
 
 
-def test_a_layer_that_reads_a_later_one_or_an_image_has_no_single_steps():
+def test_a_layer_that_reads_a_later_one_or_an_image_or_has_another_map_has_no_single_steps():
     net = branched()
     state = net.initial_state(4)
     assert net.stepper(state, {}) is not None
@@ -144,6 +145,8 @@ def test_a_layer_that_reads_a_later_one_or_an_image_has_no_single_steps():
     for layers in (later, image):
         net = Layered((3, 2, 2), 6, NEURONS["ltc"].factory, layers=layers)
         assert net.stepper(net.initial_state(4), {}) is None
+    gains = encoded(6, 6, NEURONS["ltc"].factory, hidden=[5])
+    assert gains.stepper(gains.initial_state(4), {}) is None
 
 
 @pytest.mark.parametrize(
