@@ -5,19 +5,18 @@ from __future__ import annotations
 from throughtime.records.results import Results
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.comparison import (
+    ACCURACY,
+    BPTT,
+    EPROP,
+    FPTT,
     FRAMES,
+    IN_SUITE,
     LTC,
-    MOTIONS,
-    MOTIONS_SIZE,
+    PAPER,
     SEQUENCES,
-    SIZE,
     SMNIST,
-    SPEECH,
-    SPEECH_SIZE,
     Series,
     exceeds,
-    falls_less,
-    trains,
 )
 from throughtime.reports.fptt.deep_networks import detects, is_sparse
 from throughtime.reports.fptt.evidence import LONG_ENOUGH, PUBLISHED, EvidenceCell, becomes_nan, fails, learns
@@ -28,20 +27,14 @@ from throughtime.reports.papers.claims import Answer, both, claim, trained
 ITERATIONS = f"{PUBLISHED} iterations to refute"
 ALPHA = "n = 5, 300 iterations"
 ENDS = "n = 5, 3000, 2500 and 2300 iterations to support"
-PAPER = f"scale paper: {SIZE}"
 ADDING = "criterion before the runs: caf16c3, 2026-11-26; shares of runs after them: 2026-11-28"
-ACCURACY = "summary and statistics after the runs of scale laptop: 2026-11-28; before those of scale paper"
 AFTER_28 = f"K = 10 was added after the results with K = 28 had been seen; {ACCURACY}"
 MILDER = f"the milder LTC was chosen after BPTT had failed on the plain one; {ACCURACY}"
 SUITE = "before the runs, in the suite: 59b8d03, 2026-11-28"
 SILENT = "before the runs, after the firing rates of earlier ones, in the suite: 0cdf130, 2026-11-29"
-
-IN_SUITE = "before the runs, in the suite: 2026-11-30"
 ALL_IMAGES = "LTC of 64 cells, 55 000 training images, 20 epochs"
 
-FPTT, FPTT_10, BPTT, BPTT_AUX = (Series(rule, LTC) for rule in ("fptt", "fptt-10", "bptt", "bptt-aux"))
-FPTT_ALIF, EPROP = Series("fptt", ("alif",)), Series("eprop", ("alif",))
-FPTT_SCALED, BPTT_SCALED, BPTT_AUX_SCALED = (Series(rule, ("ltc-scaled",)) for rule in ("fptt", "bptt", "bptt-aux"))
+FPTT_10, FPTT_ALIF = Series("fptt-10", LTC), Series("fptt", ("alif",))
 FPTT_10_MILD, FPTT_28_MILD, BPTT_MILD = (Series(rule, ("ltc-mild",)) for rule in ("fptt-10", "fptt-28", "bptt"))
 
 
@@ -150,34 +143,6 @@ def exceeds_eprop_with_its_neuron(results: Results) -> Answer:
     return exceeds(results, (FRAMES, SEQUENCES), FPTT_ALIF, EPROP)
 
 
-@claim(PAPER, ACCURACY)
-def exceeds_bptt_on_frames(results: Results) -> Answer:
-    """C4: FPTT with LTC is more accurate than BPTT with LTC on event recordings and speech.
-
-    Summary: difference of the accuracies of a replicate, mean over numbers of frames, datasets and n >= 3 replicates.
-    Criterion: above 0.
-    """
-    return exceeds(results, (FRAMES,), FPTT, BPTT)
-
-
-@claim(PAPER, ACCURACY)
-def exceeds_bptt_with_auxiliary_loss(results: Results) -> Answer:
-    """C4: FPTT with LTC is more accurate than BPTT of the same losses at each step (BPTT-Aux).
-
-    Summary and criterion: as against BPTT.
-    """
-    return exceeds(results, (FRAMES,), FPTT, BPTT_AUX)
-
-
-@claim("20 to 500 frames, 30 epochs", IN_SUITE)
-def exceeds_bptt_on_motions(results: Results) -> Answer:
-    """C4: FPTT with LTC is more accurate than BPTT, and BPTT-Aux, with LTC on generated event recordings.
-
-    Summary and criterion: as on event recordings and speech, against each.
-    """
-    return both(*(exceeds(results, (MOTIONS,), FPTT, other, size=MOTIONS_SIZE) for other in (BPTT, BPTT_AUX)))
-
-
 @claim(PAPER, MILDER, primary=True)
 def approaches_bptt_on_sequences(results: Results) -> Answer:
     """C4: FPTT with LTC is at most 3 points less accurate than BPTT with LTC on sequential images (K = 28).
@@ -212,54 +177,6 @@ def approaches_bptt_on_pixels_in_28_parts(results: Results) -> Answer:
     Summary and criterion: as with K = 10.
     """
     return exceeds(results, (SMNIST,), FPTT_28_MILD, BPTT_MILD, margin=-3.0, size=trained(SMNIST, 20))
-
-
-@claim(PAPER, "restated as a contrast after the runs; " + ACCURACY)
-def falls_less_than_bptt(results: Results) -> Answer:
-    """C5: the accuracy of FPTT with LTC falls less with the number of frames than that of BPTT.
-
-    Summary: slope of the accuracy over log2 of the frames, FPTT less BPTT, mean over datasets and n >= 3 replicates.
-    Criterion: above 0.
-    """
-    return falls_less(results, FPTT, BPTT)
-
-
-@claim(PAPER, "restated as a contrast after the runs; " + ACCURACY)
-def falls_less_than_bptt_with_auxiliary_loss(results: Results) -> Answer:
-    """C5: the accuracy of FPTT with LTC falls less with the number of frames than that of BPTT-Aux.
-
-    Summary and criterion: as against BPTT.
-    """
-    return falls_less(results, FPTT, BPTT_AUX)
-
-
-@claim("20 to 500 frames, 30 epochs", IN_SUITE)
-def falls_less_on_motions(results: Results) -> Answer:
-    """C5: the accuracy of FPTT falls less with the frames than that of BPTT, and BPTT-Aux, on generated recordings.
-
-    Summary and criterion: as on event recordings and speech, against each.
-    """
-    return both(*(falls_less(results, FPTT, other, MOTIONS, MOTIONS_SIZE) for other in (BPTT, BPTT_AUX)))
-
-
-@claim("25 to 200 frames, n = 5", IN_SUITE)
-def falls_less_on_speech(results: Results) -> Answer:
-    """C5: the same on the same second of speech in 25 to 200 frames, with time constants that grow with the frames.
-
-    Summary and criterion: as on event recordings and speech, against each.
-    """
-    others = (BPTT_SCALED, BPTT_AUX_SCALED)
-    return both(*(falls_less(results, FPTT_SCALED, other, SPEECH, SPEECH_SIZE) for other in others))
-
-
-@claim(f"{PAPER}, to refute", "criterion before the runs: acbc688, 2026-11-26; replicates after them: 2026-11-28")
-def trains_complex_neurons(results: Results) -> Answer:
-    """C8: FPTT trains LTC, ALIF and Izhikevich neurons.
-
-    Summary: least accuracy of a replicate over its datasets as a multiple of chance. Criterion: above 2 in all of n >=
-    3 replicates of each neuron; refuted if in none of one.
-    """
-    return trains(results, "ltc", "alif", "izhikevich")
 
 
 @claim("scale paper: 416 x 416 pixels, full width, VOC", "before the runs: c0345fc, 2026-11-26")

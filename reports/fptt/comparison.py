@@ -27,6 +27,9 @@ from throughtime.spec import Scale
 FRAMES, MOTIONS, SPEECH = "fptt-frames", "fptt-motions", "fptt-speech"
 SEQUENCES, SMNIST = "fptt-sequences", "fptt-smnist"
 SIZE = "all data, the paper's network and epochs"
+PAPER = f"scale paper: {SIZE}"
+ACCURACY = "summary and statistics after the runs of scale laptop: 2026-11-28; before those of scale paper"
+IN_SUITE = "before the runs, in the suite: 2026-11-30"
 
 
 class Series(NamedTuple):
@@ -40,6 +43,8 @@ class Series(NamedTuple):
 
 
 LTC = ("ltc", "ltc_smnist")
+FPTT, BPTT, BPTT_AUX = (Series(rule, LTC) for rule in ("fptt", "bptt", "bptt-aux"))
+EPROP = Series("eprop", ("alif",))
 PAPER_SIZE = paper_scale(SIZE)
 
 

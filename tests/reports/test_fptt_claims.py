@@ -14,7 +14,7 @@ from tests.reports.test_fptt import AS_LONG, FLAT, SOLVED, put_run
 from tests.synthetic_records import costs, put, results, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.reports.fptt import claims, cost_claims, memory
+from throughtime.reports.fptt import claims, cost_claims, frames_claims, memory
 from throughtime.reports.fptt.memory import FRAMES as NUMBERS_OF_FRAMES
 
 LENGTHS = (200, 500, 1000)
@@ -131,8 +131,14 @@ ACCURACIES = [
     (claims.exceeds_eprop, "fptt-sequences", "fptt ltc_smnist rmnist", "eprop alif rmnist", 0.0),
     (claims.exceeds_eprop_in_ten_parts, "fptt-sequences", "fptt-10 ltc rmnist", "eprop alif rmnist", 0.0),
     (claims.exceeds_eprop_with_its_neuron, "fptt-frames", "fptt alif nmnist-20", "eprop alif nmnist-20", 0.0),
-    (claims.exceeds_bptt_on_frames, "fptt-frames", "fptt ltc nmnist-20", "bptt ltc nmnist-20", 0.0),
-    (claims.exceeds_bptt_with_auxiliary_loss, "fptt-frames", "fptt ltc nmnist-20", "bptt-aux ltc nmnist-20", 0.0),
+    (frames_claims.exceeds_bptt_on_frames, "fptt-frames", "fptt ltc nmnist-20", "bptt ltc nmnist-20", 0.0),
+    (
+        frames_claims.exceeds_bptt_with_auxiliary_loss,
+        "fptt-frames",
+        "fptt ltc nmnist-20",
+        "bptt-aux ltc nmnist-20",
+        0.0,
+    ),
     (claims.approaches_bptt_on_sequences, "fptt-sequences", "fptt ltc_smnist rmnist", "bptt ltc_smnist rmnist", -0.03),
     (claims.approaches_bptt_in_ten_parts, "fptt-sequences", "fptt-10 ltc rmnist", "bptt ltc rmnist", -0.03),
 ]
@@ -186,7 +192,7 @@ def test_pixels_of_all_images_are_judged_after_twenty_epochs(store, fptt, epochs
     assert [claim(Results(store.folder)).word for claim in judges] == words
 
 
-MOTIONS = claims.exceeds_bptt_on_motions, claims.falls_less_on_motions
+MOTIONS = frames_claims.exceeds_bptt_on_motions, frames_claims.falls_less_on_motions
 
 
 @pytest.mark.parametrize("gain", [0.1, -0.1])
@@ -194,7 +200,7 @@ MOTIONS = claims.exceeds_bptt_on_motions, claims.falls_less_on_motions
     ("judges", "cell", "frames"),
     [
         (MOTIONS, ("fptt-motions", "ltc", "motions"), NUMBERS_OF_FRAMES),
-        ([claims.falls_less_on_speech], ("fptt-speech", "ltc-scaled", "speech"), (25, 50, 100, 200)),
+        ([frames_claims.falls_less_on_speech], ("fptt-speech", "ltc-scaled", "speech"), (25, 50, 100, 200)),
     ],
     ids=["motions", "speech"],
 )
@@ -213,6 +219,26 @@ def test_accuracies_against_frames_are_judged_with_all_numbers_of_frames(store, 
     assert {claim(Results(store.folder)).word for claim in judges} == {word}
 
 
+@pytest.mark.parametrize(
+    ("bptt", "alone", "epochs", "words"),
+    [
+        (0.9, 0.96, 30, ["supported", "supported"]),
+        (0.99, 0.88, 30, ["not supported", "not supported"]),
+        (0.95, 0.92, 30, ["unclear", "unclear"]),
+        (0.9, 0.96, 29, ["unclear", "unclear"]),
+    ],
+)
+def test_updates_and_regulariser_on_generated_recordings(store, bptt, alone, epochs, words):
+    """FPTT has 95 %; differences: s = 1 point, ± 2.5 points. Batches of eight decide nothing."""
+    for rule, level in {"fptt": 0.95, "bptt-batch-1": bptt, "bptt-batch-8": 0.1, "fptt-none": alone}.items():
+        for replicate, off in enumerate((-0.005, 0, 0.005)):
+            noise = off if rule == "fptt" else -off
+            spec = run_spec((rule, "ltc", "motions-40"), replicate, suite="fptt-motions-updates", epochs=epochs)
+            put(store, spec, measures=results("accuracy", level + noise, 1 / 11))
+    judges = frames_claims.exceeds_bptt_with_as_many_updates, frames_claims.windows_alone_learn_motions
+    assert [claim(Results(store.folder)).word for claim in judges] == words
+
+
 def test_one_dataset_of_several_does_not_decide(store):
     """The old rule refuted by any one dataset; the mean over three datasets is open."""
     for data, off in (("rmnist", 0.1), ("smnist", 0.08), ("psmnist", -0.04)):
@@ -228,7 +254,7 @@ def test_numbers_of_frames_are_one_dataset(store):
         f"{rule} ltc gesture-{T}": 0.8 + gain for T in (20, 40, 60) for rule, gain in (("bptt", 0), ("fptt", 0.05))
     }
     put_accuracies(store, "fptt-frames", levels, "paper")
-    answer = claims.exceeds_bptt_on_frames(Results(store.folder))
+    answer = frames_claims.exceeds_bptt_on_frames(Results(store.folder))
     assert (answer.word, answer.n, answer.ours) == ("supported", 3, "gesture: +5.0*")
 
 
@@ -236,7 +262,7 @@ def test_a_run_that_diverged_has_an_accuracy_of_0(store):
     put_accuracies(store, "fptt-frames", {"bptt ltc gesture-20": 0.8, "fptt ltc gesture-20": 0.9}, "paper")
     spec = run_spec("fptt ltc gesture-20", 0, suite="fptt-frames", scale="paper", steps=20)
     put(store, spec, "diverged", failure=Failure(reason="nan"), measures={})
-    assert claims.exceeds_bptt_on_frames(Results(store.folder)).word == "unclear"
+    assert frames_claims.exceeds_bptt_on_frames(Results(store.folder)).word == "unclear"
 
 
 @pytest.mark.parametrize(
@@ -268,10 +294,10 @@ def test_accuracy_falls_less_with_frames_by_the_contrast_of_slopes(store, last, 
         "fptt ltc gesture-80": last,
     }
     put_accuracies(store, "fptt-frames", levels, "paper")
-    answer = claims.falls_less_than_bptt(Results(store.folder))
+    answer = frames_claims.falls_less_than_bptt(Results(store.folder))
     assert answer.word == word
     assert answer.ours.removesuffix("*") == f"gesture: {(100 * last - 60) / 2:+.1f}"
-    assert claims.falls_less_than_bptt_with_auxiliary_loss(Results(store.folder)).word == "not run here"
+    assert frames_claims.falls_less_than_bptt_with_auxiliary_loss(Results(store.folder)).word == "not run here"
 
 
 def put_times(store, contended=False, **seconds):
@@ -323,19 +349,19 @@ def test_the_claim_on_speed_reads_the_networks_at_their_own_size(store, ratios, 
 
 def test_the_claim_on_complex_neurons_counts_replicates(store):
     for neuron in ("ltc", "alif", "izhikevich"):
-        assert claims.trains_complex_neurons(Results(store.folder)).word == "not run here"
+        assert frames_claims.trains_complex_neurons(Results(store.folder)).word == "not run here"
         put_accuracies(store, "fptt-frames", {f"fptt {neuron} nmnist-{T}": 0.5 for T in (10, 20, 40)}, replicates=1)
-    answer = claims.trains_complex_neurons(Results(store.folder))
+    answer = frames_claims.trains_complex_neurons(Results(store.folder))
     assert (answer.word, answer.n) == ("unclear", 1), "one seed on three datasets"
     for neuron in ("ltc", "alif", "izhikevich"):
         put_accuracies(store, "fptt-frames", {f"fptt {neuron} nmnist-20": 0.5})
-    assert claims.trains_complex_neurons(Results(store.folder)).word == "supported"
+    assert frames_claims.trains_complex_neurons(Results(store.folder)).word == "supported"
     put_accuracies(store, "fptt-frames", {"fptt alif nmnist-20": 0.15})
-    answer = claims.trains_complex_neurons(Results(store.folder))
+    answer = frames_claims.trains_complex_neurons(Results(store.folder))
     assert (answer.word, answer.lean) == ("unclear", "against")
     for neuron, level in (("ltc", 0.5), ("alif", 0.15), ("izhikevich", 0.5)):
         put_accuracies(store, "fptt-frames", {f"fptt {neuron} gesture-20": level}, "paper")
-    assert claims.trains_complex_neurons(Results(store.folder)).word == "not supported"
+    assert frames_claims.trains_complex_neurons(Results(store.folder)).word == "not supported"
 
 
 @pytest.mark.parametrize(("fptt_slope", "bptt_slope"), [(5.0, 5.5), (0.0, 0.0)])
