@@ -144,13 +144,13 @@ ACCURACIES = [
 ]
 
 
-def put_accuracies(store, suite, levels, scale="laptop", noise=0.01, replicates=3):
-    """Runs of cells at an accuracy; the noise of the first cell has the other sign."""
+def put_accuracies(store, suite, levels, scale="laptop", noise=0.01, replicates=3, **training):
+    """Runs of cells at an accuracy; the noise of a cell has another sign than that of the cell before it."""
     for sign, (cell, level) in enumerate(levels.items()):
         steps = int(cell.rsplit("-", 1)[-1]) if cell.rsplit("-", 1)[-1].isdigit() else 28
         for replicate in range(replicates):
             off = noise * (-1) ** sign * (replicate % 3 - 1) / 2
-            spec = run_spec(cell, replicate, suite=suite, scale=scale, steps=steps)
+            spec = run_spec(cell, replicate, suite=suite, scale=scale, steps=steps, **training)
             put(store, spec, measures=results("accuracy", level + off, 0.1))
 
 
@@ -230,11 +230,9 @@ def test_accuracies_against_frames_are_judged_with_all_numbers_of_frames(store, 
 )
 def test_updates_and_regulariser_on_generated_recordings(store, bptt, alone, epochs, words):
     """FPTT has 95 %; differences: s = 1 point, ± 2.5 points. Batches of eight decide nothing."""
-    for rule, level in {"fptt": 0.95, "bptt-batch-1": bptt, "bptt-batch-8": 0.1, "fptt-none": alone}.items():
-        for replicate, off in enumerate((-0.005, 0, 0.005)):
-            noise = off if rule == "fptt" else -off
-            spec = run_spec((rule, "ltc", "motions-40"), replicate, suite="fptt-motions-updates", epochs=epochs)
-            put(store, spec, measures=results("accuracy", level + noise, 1 / 11))
+    levels = {"fptt": 0.95, "bptt-batch-1": bptt, "bptt-batch-8": 0.1, "fptt-none": alone}
+    cells = {f"{rule} ltc motions-40": level for rule, level in levels.items()}
+    put_accuracies(store, "fptt-motions-updates", cells, epochs=epochs)
     judges = frames_claims.exceeds_bptt_with_as_many_updates, frames_claims.windows_alone_learn_motions
     assert [claim(Results(store.folder)).word for claim in judges] == words
 
