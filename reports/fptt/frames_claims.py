@@ -19,12 +19,15 @@ from throughtime.reports.fptt.comparison import (
     exceeds,
     falls_less,
     trains,
+    with_frames,
 )
 from throughtime.reports.papers.claims import Answer, both, claim, trained
 
 UPDATES = "fptt-motions-updates"
+CONTROL = "a control, before its runs, in the suite: 2026-12-01"
 UPDATES_SIZE = trained(UPDATES, 30)
 FPTT_SCALED, BPTT_SCALED, BPTT_AUX_SCALED = (Series(rule, ("ltc-scaled",)) for rule in ("fptt", "bptt", "bptt-aux"))
+FPTT_LOW, BPTT_LOW = (Series(f"{rule}-γ=0.3", ("ltc-scaled",)) for rule in ("fptt", "bptt"))
 BPTT_SINGLE, WINDOWS = (Series(rule, ("ltc",)) for rule in ("bptt-batch-1", "fptt-none"))
 
 
@@ -54,6 +57,17 @@ def exceeds_bptt_on_motions(results: Results) -> Answer:
     Summary and criterion: as on event recordings and speech, against each.
     """
     return both(*(exceeds(results, (MOTIONS,), FPTT, other, size=MOTIONS_SIZE) for other in (BPTT, BPTT_AUX)))
+
+
+@claim("40, 100 and 200 frames, 30 epochs", CONTROL)
+def exceeds_bptt_of_lower_surrogate_gradient(results: Results) -> Answer:
+    """C4: the same if the surrogate gradient of BPTT has the height 0.3 in place of 0.73, that of FPTT (ours).
+
+    Summary: difference of the accuracies of a replicate, mean over 40, 100 and 200 frames and n >= 3 replicates.
+    Criterion: above 0.
+    """
+    bptt = Series("bptt-γ=0.3", ("ltc",))
+    return exceeds(results, (MOTIONS,), FPTT, bptt, size=with_frames(MOTIONS, (40, 100, 200)))
 
 
 @claim("40 frames, 30 epochs", IN_SUITE)
@@ -101,6 +115,15 @@ def falls_less_on_speech(results: Results) -> Answer:
     """
     others = (BPTT_SCALED, BPTT_AUX_SCALED)
     return both(*(falls_less(results, FPTT_SCALED, other, SPEECH, SPEECH_SIZE) for other in others))
+
+
+@claim("25 to 200 frames, n = 5", CONTROL)
+def falls_less_at_lower_surrogate_gradient(results: Results) -> Answer:
+    """C5: the same on speech if the surrogate gradient has the height 0.3 in place of 0.73, under FPTT and BPTT (ours).
+
+    Summary and criterion: as on event recordings and speech, against BPTT.
+    """
+    return falls_less(results, FPTT_LOW, BPTT_LOW, SPEECH, SPEECH_SIZE)
 
 
 @claim(f"{PAPER}, to refute", "criterion before the runs: acbc688, 2026-11-26; replicates after them: 2026-11-28")
