@@ -16,7 +16,7 @@ from throughtime.commands.run import run
 from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, SuiteArgument, load_plugins
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
-from throughtime.spec import Scale
+from throughtime.spec import RunSpec, Scale
 from throughtime.suites import units
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def update(
 
 
 def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> list[str]:
-    """Return the ids of the current runs that belong to a suite as it is now; print how many it has, and what is left
-    out.
+    """Return the ids of the current runs that belong to a suite as it is now, with further replicates of its cells;
+    print how many it has, and what is left out.
 
     The values of a cell that is tuned are known from its trials, which no baseline has: a committed run stays if the
     trials of its cell are not in this folder.
@@ -102,18 +102,20 @@ def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> l
 
     planned = [p.spec for sweep in sweeps(Request(suite, scale, Store(made.folder))) for p in sweep.planned]
     current = [spec for spec in planned if not spec.trial]
-    wanted = {spec.id({}) for spec in current}
+    wanted, firsts = {spec.id({}) for spec in current}, {_first(spec).id({}) for spec in current}
     untried = {spec.cell for spec in load_suite(suite, scale).expand(scale)} - {spec.cell for spec in current}
     specs = {run: made.record(run).spec for run in made.frame["id"]}
     remaining = {run for run in committed & specs.keys() if specs[run].cell in untried}
     recorded = {run for run, spec in specs.items() if run_of(spec) in wanted}
-    belonging = remaining | recorded
-    runs = [run for run in specs if run in belonging]
+    further = {run for run, spec in specs.items() if run_of(_first(spec)) in firsts} - recorded
+    runs = [run for run in specs if run in remaining | recorded | further]
     if remaining:
         print_text(f"committed runs that stay, since the trials of their cells are not here: {len(remaining)}")
     command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
     missing = f"; `{command}` makes the others" if len(recorded) < len(wanted) else ""
     print_text(f"{len(recorded)} of {len(wanted)} runs are recorded{missing}")
+    if further:
+        print_text(f"further replicates of the suite's cells: {len(further)}")
     if others := len(made.frame) - len(runs):
         print_text(f"runs left out because the suite lacks them, or has them with other settings: {others}")
     if older := int(made.frame.groupby(KEYS)["superseded"].first().sum()):
@@ -121,6 +123,11 @@ def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> l
     if not runs:
         raise UsageError(f"no run of {suite} at scale {scale} is recorded", str(made.folder), f"`{command}` makes them")
     return runs
+
+
+def _first(spec: RunSpec) -> RunSpec:
+    """Return the first replicate of a run's cell."""
+    return spec.model_copy(update={"replicate": 0})
 
 
 @baseline_app.command()

@@ -196,17 +196,29 @@ def test_committed_runs_of_tuned_cells_stay_without_their_trials(tmp_path, capsy
     assert "committed runs that stay, since the trials of their cells are not here: 2" in capsys.readouterr().out
 
 
+def test_further_replicates_are_committed_and_stay(pieces, capsys):
+    words, first, second, baseline = pieces
+    (spec, _) = load_suite(words[2]).expand("tiny")
+    put(Store(first), spec.model_copy(update={"replicate": 7}), metric="accuracy", measures=MEASURES)
+    for folder, lines in ((first, 2), (second, 3)):
+        assert main([*words, str(folder)]) == 0
+        said = capsys.readouterr().out
+        assert f"{lines - 1} of 2 runs are recorded" in said and "further replicates of the suite's cells: 1\n" in said
+        assert len(baseline.read_text().splitlines()) == lines and "left out" not in said
+
+
 def test_what_is_not_of_the_suite_is_not_committed_and_named(pieces, tmp_path, capsys):
     words, first, _, baseline = pieces
     (spec, _) = load_suite(words[2]).expand("tiny")
-    put(Store(first), spec.model_copy(update={"replicate": 7}), metric="accuracy", measures=MEASURES)
+    other_rule = spec.model_copy(update={"rule": spec.rule.model_copy(update={"label": "of no suite"})})
+    put(Store(first), other_rule, metric="accuracy", measures=MEASURES)
     put(Store(first), spec, id="0" * 12, started="2025-01-01T00:00:00+00:00", versions={"torch": "1.0"})
     assert main([*words, str(first)]) == 0
     said = capsys.readouterr().out
     assert "lacks them, or has them with other settings: 1\n" in said and "other code or library versions: 1\n" in said
     assert len(baseline.read_text().splitlines()) == 1
     other = tmp_path / "other"
-    put(Store(other), spec.model_copy(update={"replicate": 7}))
+    put(Store(other), other_rule)
     baseline.unlink()
     assert main([*words, str(other)]) == 2 and "no run of" in capsys.readouterr().err
     assert main([*words[:-1]]) == 2 and "--recorded: needs the folder of the runs" in capsys.readouterr().err
