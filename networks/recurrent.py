@@ -34,8 +34,8 @@ class Recurrent(LayerNetwork):
         outputs: shape of the output, one dimension; or such shapes by name.
         neuron: function from a shape to a layer of neurons.
         hidden: number of neurons of each layer.
-        readout: input of the readouts, spikes or membranes of the last layer. Rules without credit through other neurons
-            (e-prop, OTTT, ...) have no surrogate derivative in the last layer if membranes are read.
+        readout: input of the readouts, spikes or membranes of the last layer. If it is membranes, rules without credit
+            through other neurons (e-prop, OTTT, ...) have no surrogate derivative in the last layer.
         readout_leak: `constant`; `trained`: a constant of each output, which is trained; or `gated`: computed at each
             step.
         readout_tau: time constant of the leak in steps, κ = exp(−1/τ), the mean of its initial values if it is trained;
