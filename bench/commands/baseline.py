@@ -102,13 +102,16 @@ def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> l
 
     planned = [p.spec for sweep in sweeps(Request(suite, scale, Store(made.folder))) for p in sweep.planned]
     current = [spec for spec in planned if not spec.trial]
-    wanted, firsts = {spec.id({}) for spec in current}, {_first(spec).id({}) for spec in current}
+    wanted = {(_first(spec).id({}), spec.replicate) for spec in current}
+    cells = {cell for cell, _ in wanted}
     untried = {spec.cell for spec in load_suite(suite, scale).expand(scale)} - {spec.cell for spec in current}
     specs = {run: made.record(run).spec for run in made.frame["id"]}
     remaining = {run for run in committed & specs.keys() if specs[run].cell in untried}
-    recorded = {run for run, spec in specs.items() if run_of(spec) in wanted}
-    further = {run for run, spec in specs.items() if run_of(_first(spec)) in firsts} - recorded
-    runs = [run for run in specs if run in remaining | recorded | further]
+    keys = {run: (run_of(_first(spec)), spec.replicate) for run, spec in specs.items()}
+    recorded = {run for run, key in keys.items() if key in wanted}
+    further = {run for run, (cell, _) in keys.items() if cell in cells} - recorded
+    belonging = remaining | recorded | further
+    runs = [run for run in specs if run in belonging]
     if remaining:
         print_text(f"committed runs that stay, since the trials of their cells are not here: {len(remaining)}")
     command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])

@@ -20,9 +20,8 @@ def change(rule, readout):
             surrogate = {"name": "triangle", "height": height}
             return NEURONS["alif"].factory(size, threshold=0.03, surrogate=surrogate)
 
-        options = {"loss_at": "every"} if rule in ("bptt", "eprop", "diagonal_rtrl", "snap1") else {}
         network = recurrent(alif, readout=readout, readout_tau=10)
-        total = learn(tt.build_rule(rule, **options), network, sequence()).total()
+        total = learn(tt.build_rule(rule), network, sequence()).total()
         return [g for (name, _), g in zip(network.named_parameters(), total, strict=True) if "readout" not in name]
 
     return error(gradient(0.6), gradient(0.3))
