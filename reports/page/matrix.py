@@ -11,7 +11,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.against import solved
-from throughtime.reports.best import REFERENCE
+from throughtime.reports.best import REFERENCE, SHARES
 from throughtime.reports.cells import KEYS, TASK, anchor, extent, neuron_label, one_line, rule_rank, rule_title
 from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity, significant
@@ -180,13 +180,15 @@ def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
     said = [f"Colour: orange at chance, white at {white}, blue where better; n = {n}."]
     if with_bptt:
         said.append("Numbers: difference to BPTT, whose own results stand in its row.")
-        said.append("Memory (exact bytes, the input streamed) and time are relative to BPTT's: medians over the tasks.")
+        if costs := [text for cost, text in COSTS_IN_WORDS.items() if data[cost].notna().any()]:
+            said.append(f"Relative to BPTT's, medians over the tasks: {', '.join(costs)}.")
     if known["solved"].notna().any():
-        said.append("4/5: number of solved runs, where a rule both solves the task and fails on it.")
+        said.append(SHARES)
     said += [f"{SIGNS[word]}: {text}." for word, text in MEANINGS.items() if word in words]
     return " ".join(said)
 
 
+COSTS_IN_WORDS = {"peak_live_bytes_streamed": "memory (exact bytes, the input streamed)", "wall_time": "time"}
 MEANINGS = {
     "not distinguished": "not distinguished from BPTT (5 %, Holm over the rules)",
     "n decides nothing": "of so few runs, no outcome could be significant",

@@ -37,15 +37,15 @@ def test_shares_of_solved_runs_have_an_exact_test():
         assert result["0"].difference == -1 and result["0"].low is None
 
 
-def test_a_run_is_solved_half_of_the_way_from_chance():
-    assert solved("higher", "fraction", 0.5)(0.75) and not solved("higher", "fraction", 0.5)(0.74)
-    assert solved("lower", "1", 0.167)(0.08) and not solved("lower", "1", 0.167)(0.09)
+def test_a_run_is_solved_from_80_percent_on_where_chance_is_50():
+    assert solved("higher", "fraction", 0.5)(0.8) and not solved("higher", "fraction", 0.5)(0.79)
+    assert solved("lower", "1", 0.167)(0.066) and not solved("lower", "1", 0.167)(0.067)
 
 
 def test_results_are_bimodal_where_solved_and_unsolved_runs_of_a_rule_are_apart():
     task = solved("higher", "fraction", 0.5)
     assert is_bimodal({"a": runs(0.5, 0.95)}, task)
-    assert not is_bimodal({"a": runs(0.72, 0.76)}, task), "a spread around the bound"
+    assert not is_bimodal({"a": runs(0.77, 0.82)}, task), "a spread around the bound"
     assert not is_bimodal({"a": runs(0.5, 0.5), "b": runs(0.9, 0.9)}, task), "rules that differ"
 
 

@@ -231,6 +231,7 @@ def test_the_matrix_is_relative_to_bptt(grid):
     assert [cell.shade for cell in digits] == [0, 0, 0] and "difference to BPTT −9.0" in digits[2].title
     assert [row.costs[0][0] for row in matrix.rows] == ["1×", "0.5×", "0.25×"] and matrix.costs == ["time"]
     assert "n = 3" in matrix.legend and "≈" not in matrix.legend
+    assert "over the tasks: time." in matrix.legend, "memory is not there"
 
 
 def test_memory_in_the_matrix_is_that_with_the_input_streamed_as_in_the_docs(store):

@@ -402,7 +402,7 @@ def test_rules_are_compared_with_bptt_by_paired_replicates(store):
 
 
 def test_bimodal_results_are_shares_of_solved_runs(store):
-    """Chance 0.5, so that 0.75 is solved: 4 of 5 against 0 of 5 has p = 2/252 * 6 = 0.048, against one rule alone."""
+    """Chance 0.5, so that 0.8 is solved: 4 of 5 against 0 of 5 has p = 2/252 * 6 = 0.048, against one rule alone."""
     for replicate in range(5):
         values = {"bptt": 0.95 if replicate else 0.48, "b": 0.5 + 0.01 * replicate}
         for rule, value in values.items():

@@ -17,6 +17,8 @@ Replicates = Mapping[int, float]
 """The result of each replicate that ended ok."""
 FEWEST_EQUAL = 5
 """Of fewer differences that are all equal nothing is known about their spread."""
+SOLVED = 0.6
+"""Share of the way from chance to the perfect result that solves a task: an accuracy of 80 % where chance is 50 %."""
 GAP = 0.25
 """Smallest distance, as a share of that from chance to perfect, between solved and unsolved runs of one rule that makes
 results bimodal."""
@@ -41,7 +43,7 @@ class Solved(NamedTuple):
     """When a run has solved its task."""
 
     bound: float
-    """Half of the way from chance to the perfect result."""
+    """`SOLVED` of the way from chance to the perfect result."""
     better: str
     """Direction of improvement, `higher` or `lower`."""
     distance: float
@@ -54,7 +56,7 @@ class Solved(NamedTuple):
 def solved(better: str, unit: str, chance: float) -> Solved:
     """Return when a run has solved its task: for fractions the perfect result is 1, for errors 0."""
     perfect = 1.0 if unit == "fraction" and better == "higher" else 0.0
-    return Solved((perfect + chance) / 2, better, abs(perfect - chance))
+    return Solved(chance + SOLVED * (perfect - chance), better, abs(perfect - chance))
 
 
 def is_bimodal(rules: Mapping[str, Replicates], task: Solved) -> bool:
