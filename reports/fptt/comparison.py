@@ -26,8 +26,7 @@ from throughtime.spec import Scale
 
 FRAMES, MOTIONS, SPEECH = "fptt-frames", "fptt-motions", "fptt-speech"
 SEQUENCES, SMNIST = "fptt-sequences", "fptt-smnist"
-SIZE = "all data, the paper's network and epochs"
-PAPER = f"scale paper: {SIZE}"
+PAPER = "scale paper: all data, the paper's network and epochs"
 ACCURACY = "summary and statistics after the runs of scale laptop: 2026-11-28; before those of scale paper"
 IN_SUITE = "before the runs, in the suite: 2026-11-30"
 
@@ -45,7 +44,7 @@ class Series(NamedTuple):
 LTC = ("ltc", "ltc_smnist")
 FPTT, BPTT, BPTT_AUX = (Series(rule, LTC) for rule in ("fptt", "bptt", "bptt-aux"))
 EPROP = Series("eprop", ("alif",))
-PAPER_SIZE = paper_scale(SIZE)
+PAPER_SIZE = paper_scale()
 
 
 def with_frames(suite: str, frames: tuple[int, ...]) -> NeededSize:
@@ -130,7 +129,7 @@ def trains(results: Results, *neurons: str) -> Answer:
         least = {name: times[frame["neuron"] == name].groupby(frame["replicate"]).min() for name in neurons}
         return {name: [float(value) for value in row.dropna()] for name, row in least.items()}
 
-    size = paper_scale(SIZE, lasting="for")
+    size = paper_scale(lasting="for")
     reason = "least accuracy over the datasets as a multiple of chance; > 2"
     nothing = f"no runs of FPTT with each of {', '.join(neurons)}"
     return judged(results, multiples, all_or_none(lambda times: times > 2), reason, size, show=means, nothing=nothing)

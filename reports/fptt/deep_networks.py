@@ -45,7 +45,7 @@ def detects(results: Results) -> Answer:
         return in_common({str(data): rows[data] for data in rows if data == "voc-0712" or "voc-0712" not in rows})
 
     reason = f"mAP at an IoU of 0.5, percent; mean > {PERFORMANT:g}"
-    size = paper_scale("416 x 416 pixels, full width, VOC")
+    size = paper_scale()
     nothing = f"no data set of {DETECTION} has {FEWEST_REPLICATES} runs of FPTT"
     return judged(
         results, precision, Within(low=PERFORMANT), reason, size, show=lambda v: shown(v, ".1f"), nothing=nothing
@@ -78,7 +78,7 @@ def is_sparse(results: Results) -> Answer:
         )
 
     reason = f"mean firing rate of the layers; mean < {SPARSE:g}"
-    size = paper_scale("networks at full width, all data")
+    size = paper_scale()
     nothing = f"no data set of {', '.join(SPIKING)} has {FEWEST_REPLICATES} runs of FPTT"
     return judged(results, rates, Within(high=SPARSE), reason, size, show=means, nothing=nothing)
 

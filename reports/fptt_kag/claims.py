@@ -47,9 +47,8 @@ REGISTERED = "before the runs: 2026-11-28"
 ROWS_REGISTERED = "before the runs: 2026-11-30"
 SECOND_CONTROL = "a second control, before its runs: 2026-11-30"
 READ = "after the tables had been read: 2026-11-28"
-SIZE = "LSTM of 128 cells, all images, 200 epochs"
-NEEDS = f"scale paper: {SIZE}"
-CHORALES = "LSTM of 256 cells, whole chorales, 100 epochs"
+NEEDS = "scale paper: LSTM of 128 cells, all images, 200 epochs"
+CHORALES = "scale paper: LSTM of 256 cells, whole chorales, 100 epochs"
 SMALL = 1.5
 """Points of accuracy below which a difference counts as none: single runs of a cell differ by less than that."""
 CLIFF = 10.0
@@ -134,7 +133,7 @@ def exceeds_bptt(results: Results) -> Answer:
         return in_common({order: difference(runs, PIXELS, "K10", "bptt", order) for order in ORDERS})
 
     reason = "accuracy of FPTT less that of BPTT, points; the cells quoted have +0.96 and +5.84"
-    return judged(results, gain, Within(low=0.0), reason, paper_scale(SIZE), show=means)
+    return judged(results, gain, Within(low=0.0), reason, paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED, primary=True)
@@ -154,7 +153,7 @@ def regulariser(results: Results) -> Answer:
         return in_common({dataset: row for dataset, row in changes.items() if len(row)})
 
     reason = "with less without, points"
-    return judged(results, change, Within(-SMALL, SMALL), reason, paper_scale(SIZE), show=means)
+    return judged(results, change, Within(-SMALL, SMALL), reason, paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -170,7 +169,7 @@ def cliff(results: Results) -> Answer:
         forms = {"with": "", "none": "-none"}
         return in_common({form: difference(runs, PIXELS, high + end, low + end) for form, end in forms.items()})
 
-    return judged(results, falls, EachWithin(low=CLIFF), "points", paper_scale(SIZE), show=means)
+    return judged(results, falls, EachWithin(low=CLIFF), "points", paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -184,7 +183,7 @@ def edges(results: Results) -> Answer:
         K = "K112" if len(accuracy(runs, PIXELS, "K112")) else "K49"
         return in_common({K: difference(runs, PIXELS, K, f"{K}-none")})
 
-    return judged(results, gain, Within(low=SMALL), "published: +46 points", paper_scale(SIZE), show=means)
+    return judged(results, gain, Within(low=SMALL), "published: +46 points", paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -198,7 +197,7 @@ def optimiser(results: Results) -> Answer:
         def cells(runs: Results) -> Values:
             return in_common({rule: accuracy(runs, PIXELS, rule) for rule in rules})
 
-        return judged(results, cells, all_or_none(holds), reason, paper_scale(SIZE, lasting), show=means)
+        return judged(results, cells, all_or_none(holds), reason, paper_scale(lasting), show=means)
 
     adam = under(("KT", "KT-none"), lambda percent: percent < 40, "Adam < 40 %", None)
     return both(adam, under(("KT-sgd",), lambda percent: percent > 75, "SGD > 75 %", "for"))
@@ -328,7 +327,7 @@ def curve_edges(results: Results) -> Answer:
     return judged(results, gains, Within(low=SMALL), "points", trained(CURVE, 10), show=differences)
 
 
-@claim(f"scale paper: {CHORALES}", REGISTERED)
+@claim(CHORALES, REGISTERED)
 def chorales(results: Results) -> Answer:
     """Where each step has a target, the regulariser lowers the loss of plain SGD at K near √T (JSB chorales).
 
@@ -340,7 +339,7 @@ def chorales(results: Results) -> Answer:
         changes = [nll(runs, f"K{K}") - nll(runs, f"K{K}-none") for K in (4, 8, 20)]
         return in_common({"K = 4, 8, 20": pd.concat(changes, axis=1).mean(axis=1, skipna=False)})
 
-    return judged(results, change, Within(high=0.0), "nat a step", paper_scale(CHORALES), show=means)
+    return judged(results, change, Within(high=0.0), "nat a step", paper_scale(), show=means)
 
 
 def _written(numbers: dict[str, float] | dict[str, int], digits: str) -> str:

@@ -19,8 +19,7 @@ from throughtime.reports.papers.claims import (
 )
 
 REGISTERED = "before the runs: 2026-11-28"
-SIZE = "784 pixels, layers of 64, 256 and 256, 100 epochs"
-NEEDS = f"scale paper: {SIZE}"
+NEEDS = "scale paper: 784 pixels, layers of 64, 256 and 256, 100 epochs"
 ORDER = {"recurrent": ("bptt", "tbptt", "eprop"), "feedforward": ("bptt", "tbptt", "ottt", "sltt")}
 """Rules by falling accuracy, as published."""
 NEAR = 5.0
@@ -34,7 +33,7 @@ def order_of_the_recurrent_network(results: Results) -> Answer:
     Summary: difference of the test accuracies of neighbours, best epoch on validation, in points, mean over n >= 3.
     Criterion: above 0 for each.
     """
-    return judged(results, _steps("recurrent"), EachWithin(low=0), "points; > 0", paper_scale(SIZE), show=means)
+    return judged(results, _steps("recurrent"), EachWithin(low=0), "points; > 0", paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -43,7 +42,7 @@ def order_of_the_feedforward_network(results: Results) -> Answer:
 
     Summary and criterion: as with recurrent weights.
     """
-    return judged(results, _steps("feedforward"), EachWithin(low=0), "points; > 0", paper_scale(SIZE), show=means)
+    return judged(results, _steps("feedforward"), EachWithin(low=0), "points; > 0", paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -57,7 +56,7 @@ def eprop_is_like_sltt(results: Results) -> Answer:
     def points(runs: Results) -> Values:
         return _differences(runs, "recurrent", [("eprop", "sltt")])
 
-    return judged(results, points, Within(-NEAR, NEAR), "points", paper_scale(SIZE), show=means)
+    return judged(results, points, Within(-NEAR, NEAR), "points", paper_scale(), show=means)
 
 
 @claim(NEEDS, "before the runs: 2026-11-29")
@@ -70,7 +69,7 @@ def traces_of_inputs_matter(results: Results) -> Answer:
     def points(runs: Results) -> Values:
         return _differences(runs, "recurrent", [("eprop", "eprop_released"), ("eprop", "eprop_recurrent")])
 
-    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(SIZE), show=means)
+    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(), show=means)
 
 
 def _steps(network: str) -> Callable[[Results], Values]:

@@ -20,8 +20,7 @@ from throughtime.reports.papers.claims import (
 from throughtime.reports.papers.stored import stored
 
 REGISTERED = "before the runs and computations: 2026-11-28"
-SIZE = "three layers of 128, 20 000 updates"
-NEEDS = f"scale paper: {SIZE}"
+NEEDS = "scale paper: three layers of 128, 20 000 updates"
 EQUAL, DIFFERENT = 1e-10, 1e-3
 """Relative differences of gradients that count as none, and as one."""
 CODES: tuple[Literal["time", "rate"], ...] = ("time", "rate")
@@ -81,7 +80,7 @@ def best_on_times(results: Results) -> Answer:
         pairs = {f"OTPE - {name.upper()}": ("otpe", name) for name in ("ostl", "ottt")}
         return points_between(frame[frame["dataset"] == "time"], pairs, "accuracy", 0.1)
 
-    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(SIZE), show=means)
+    return judged(results, points, EachWithin(low=0), "points; > 0", paper_scale(), show=means)
 
 
 def _direction(rule: str, others: tuple[str, ...]) -> Answer:

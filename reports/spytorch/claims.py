@@ -24,11 +24,9 @@ from throughtime.reports.papers.published import published_table
 from throughtime.reports.papers.stored import stored
 
 REGISTERED = "before the runs: 2026-11-28"
-SIZE = "55 000 images, 30 epochs"
-NEEDS = f"scale paper: {SIZE}"
+NEEDS = "scale paper: 55 000 images, 30 epochs"
 REGISTERED_BRAILLE = "before the runs: 2026-11-29"
-SIZE_BRAILLE = "100 epochs"
-NEEDS_BRAILLE = f"scale paper: {SIZE_BRAILLE}"
+NEEDS_BRAILLE = "scale paper: 100 epochs"
 BRAILLE = 96.7
 """Published test accuracy of tutorial 5, percent."""
 PENALTIES = np.logspace(-4, 4, 17)
@@ -52,9 +50,7 @@ def losses_of_tutorial_3(results: Results) -> Answer:
         rows = [sum(row) / len(row) - float(published[: len(row)].mean()) for row in sums if row]
         return {"ours - published": rows} if rows else {}
 
-    return judged(
-        results, difference, EachWithin(-0.05, 0.05), "mean difference of losses", paper_scale(SIZE), show=means
-    )
+    return judged(results, difference, EachWithin(-0.05, 0.05), "mean difference of losses", paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -68,7 +64,7 @@ def penalties_cost_accuracy(results: Results) -> Answer:
         frame = runs.select("spytorch").frame
         return points_between(frame, {"without - with": ("tutorial2", "tutorial3")}, "accuracy", 0.1)
 
-    return judged(results, points, EachWithin(2, 6), "points", paper_scale(SIZE), show=means)
+    return judged(results, points, EachWithin(2, 6), "points", paper_scale(), show=means)
 
 
 @claim(ANYTHING, "after a look at the values: 2026-11-29")
@@ -95,7 +91,7 @@ def spikes_exceed_the_linear_level(results: Results) -> Answer:
         accuracies = by_replicate(frame[frame["rule"] == "tutorial5"], "accuracy", diverged=1 / 27)
         return in_common({"network - ridge": 100 * accuracies - ridge_level(True)})
 
-    needed = paper_scale(SIZE_BRAILLE, lasting="for")
+    needed = paper_scale(lasting="for")
     return judged(results, points, Within(low=0), "points; > 0", needed, show=means)
 
 
@@ -111,7 +107,7 @@ def the_detached_penalty_would_not_matter(results: Results) -> Answer:
         frame = runs.select("spytorch_braille").frame
         return points_between(frame, {"penalised - not": ("penalised", "tutorial5")}, "accuracy", 1 / 27)
 
-    return judged(results, points, Within(-2, 2), "points", paper_scale(SIZE_BRAILLE), show=means)
+    return judged(results, points, Within(-2, 2), "points", paper_scale(), show=means)
 
 
 @stored

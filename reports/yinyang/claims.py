@@ -21,8 +21,7 @@ from throughtime.reports.papers.claims import (
 from throughtime.reports.papers.published import published_table
 
 REGISTERED = "before the runs: 2026-11-28"
-SIZE = "200 neurons, 100 epochs, n = 10"
-NEEDS = f"scale paper: {SIZE}"
+NEEDS = "scale paper: 200 neurons, 100 epochs, n = 10"
 PUBLISHED = {"trained": 97.6, "frozen": 85.5, "linear": 63.8}
 """Means of 20 runs, percent: a network 4-30-3, one with a frozen lower layer, and a linear classifier."""
 EVENTPROP = 98.1
@@ -40,7 +39,7 @@ def bptt_is_near_eventprop(results: Results) -> Answer:
     def points(runs: Results) -> Values:
         return in_common({"BPTT less EventProp": 100 * _accuracy(runs, "bptt") - EVENTPROP})
 
-    return judged(results, points, Within(low=-1), "points", paper_scale(SIZE), show=means)
+    return judged(results, points, Within(low=-1), "points", paper_scale(), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -56,7 +55,7 @@ def rules_train_the_hidden_layer(results: Results) -> Answer:
 
     frozen = PUBLISHED["frozen"]
     return judged(
-        results, percent, EachWithin(low=frozen), f"percent; > {frozen}", paper_scale(SIZE, lasting="for"), show=means
+        results, percent, EachWithin(low=frozen), f"percent; > {frozen}", paper_scale(lasting="for"), show=means
     )
 
 
@@ -71,7 +70,7 @@ def rules_approach_bptt(results: Results) -> Answer:
         pairs = {rule: (rule, "bptt") for rule in RULES}
         return points_between(runs.select("yinyang").frame, pairs, "accuracy", diverged=1 / 3)
 
-    return judged(results, points, EachWithin(low=-3), "points; > -3", paper_scale(SIZE), show=means)
+    return judged(results, points, EachWithin(low=-3), "points; > -3", paper_scale(), show=means)
 
 
 def eventprop() -> pd.DataFrame:

@@ -89,7 +89,7 @@ def test_spikes_are_sparse_in_the_mean_over_the_data_sets(store):
         answer = spikes_are_sparse(Results(store.folder))
         assert (answer.word, answer.lean, answer.n) == ("unclear", "neither", 3)
         assert answer.ours == "gestures: 0.2; bccd: 0.06; nmnist: 0.06"
-        assert answer.missing == ("" if scale == "paper" else "scale paper: networks at full width, all data")
+        assert answer.missing == ("" if scale == "paper" else "no run at scale paper")
 
 
 def test_scale_paper_reads_the_folder_of_voc_that_a_change_names():
