@@ -131,11 +131,17 @@ def test_reproduce_writes_the_page(tmp_path, capsys):
     assert main(command) == 0
     page = (tmp_path / "influence_balancing" / "index.html").read_text("utf-8")
     assert page.count('class="verdict">reproduced') == 8
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 1 and page.index(">verdict<") < page.index(">published<")
     capsys.readouterr()
     assert main(["verdicts", "influence_balancing", "--results", str(tmp_path / "runs"), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["verdict"] for row in rows} == {"reproduced", "supported"}
+
+
+def test_a_page_of_claims_alone_has_no_column_of_published_values(tmp_path):
+    assert main(["verdicts", "hypr", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "hypr" / "index.html").read_text("utf-8")
+    assert ">verdict<" in page and ">published<" not in page
 
 
 def test_an_interruption_ends_reproduce(tmp_path, monkeypatch):
