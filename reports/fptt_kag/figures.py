@@ -29,9 +29,11 @@ T = {"rows": 28, "permuted": 196, "sequential": 196}
 @styled
 def draw(results: Results, scale: str) -> Drawn:
     """Draw the published runs, and those of the suites on pixels and rows at scale laptop, if any."""
-    published = pd.concat([parts(dataset).assign(panel=f"{dataset}, T = {steps}") for dataset, steps in STEPS.items()])
+    published = pd.concat(
+        [parts(dataset).assign(panel=f"{dataset}, T = {steps}", steps=steps) for dataset, steps in STEPS.items()]
+    )
     theirs = published.rename(columns={"with": WITH, "without": WITHOUT}).reset_index()
-    data = theirs.melt(["panel", "parts"], var_name="series", value_name="accuracy").assign(replicate=0)
+    data = theirs.melt(["panel", "steps", "parts"], var_name="series", value_name="accuracy").assign(replicate=0)
     panels_of_ours = ((PIXELS, "permuted"), (ROWS, "rows"), (LTC, "rows"), (CURVE, "permuted"), (CURVE, "sequential"))
     ours = pd.concat([_ours(results, suite, dataset) for suite, dataset in panels_of_ours])
     data = pd.concat([data, ours], ignore_index=True)
@@ -63,7 +65,7 @@ def _ours(results: Results, suite: str, dataset: str) -> pd.DataFrame:
         K, dash, end = str(rule).partition("-")
         if (series := ends.get(dash + end)) is not None:
             number = T[dataset] if K == "KT" else int(K.removeprefix("K"))
-            cell = {"panel": panel, "parts": number, "series": series}
+            cell = {"panel": panel, "steps": T[dataset], "parts": number, "series": series}
             rows += [cell | {"replicate": r, "accuracy": a} for r, a in accuracy(runs, suite, rule, dataset).items()]
     return pd.DataFrame(rows)
 
@@ -75,6 +77,7 @@ def _curves(panel: Axes, data: pd.DataFrame) -> None:
         panel.plot(mean.index, mean, color=style.colour, linestyle=style.dash, marker="o", markersize=3, linewidth=1.2)
         panel.vlines(mean.index, low, high, color=style.colour, linewidth=1)
     panel.set_xscale("log", base=2)
+    panel.set_xlim(0.8, 1.25 * data["steps"].iloc[0])
     panel.xaxis.set_major_formatter("{x:g}")
 
 
