@@ -1,4 +1,4 @@
-# make: set up, run the suites quick and memory (9 minutes), write the report.   make test: set up, pass the tests.
+# make: set up, run the suites quick and memory (4 to 9 minutes), write the report.   make test: set up, pass the tests.
 # make fptt: the verdicts, figures and page of the paper on FPTT; hours on two cores, an interrupted run continues.
 # make check: every fact of every rule, neuron, network and dataset.
 # make mutants: plants the faults listed in tests/mutants, one at a time, in a copy; a check or a test must notice each.

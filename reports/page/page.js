@@ -182,7 +182,7 @@ const runPart = (run) => {
     element("tbody", {}, ...run.measures.map((row) => element("tr", {}, ...row.map((text) => element("td", { textContent: text }))))));
   const part = element("details", { open: run.replicate === 0 || !["ok", "skipped"].includes(run.status) }, head,
     element("h3", { textContent: "Command" }), element("pre", { textContent: run.command }),
-    ...(run.link ? [element("p", {}, "Folder: ", element("a", { href: run.link, textContent: run.folder }))] : []),
+    ...(run.link ? [element("p", {}, "Folder: ", element("a", { href: run.link, textContent: decodeURIComponent(run.link) }))] : []),
     definition(run.facts));
   const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `Measures of run ${run.id}` }, measures);
   if (run.measures.length) part.append(element("details", {}, element("summary", { textContent: `${run.measures.length} measures` }), scroll));

@@ -154,7 +154,7 @@ def _source(name: str) -> Markup:
 
 def packed(content: bytes) -> str:
     """Compress content for an element of the page; its script unpacks it."""
-    return base64.b64encode(gzip.compress(content, 7, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
 
 
 def image(content: bytes) -> str:

@@ -35,7 +35,7 @@ PROTOCOL_TITLES = {
     **{"_best_validation": ", epoch best on validation", "_validation": " on validation"},
     "_best_test": ", epoch best on test",
 }
-CURVES = {"train_loss": "training loss", "seconds": "seconds of training"}
+CURVES = {"train_loss": "training loss"}
 """Titles of columns of learning curves."""
 LOG_LINES = 200
 LOG_BYTES = 64 * 1024
@@ -59,7 +59,6 @@ def run_data(results: Results, record: Record, out: Path) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "command": command_of(record),
-        "folder": str(folder),
         "link": quote(Path(os.path.relpath(folder, out)).as_posix()) + "/",
         "facts": _facts(record),
         "measures": [
@@ -152,8 +151,9 @@ def _shown(measure: Measure) -> str:
 
 
 def _curve(rows: list[dict[str, Any]]) -> dict[str, list[float | None]]:
-    """Return the columns of a learning curve with five digits; null where a value is missing or not finite."""
-    names = dict.fromkeys(name for row in rows for name in row)
+    """Return the columns of a learning curve but for its times, with the three digits that a figure shows; null where a
+    value is missing or not finite."""
+    names = dict.fromkeys(name for row in rows for name in row if name != "seconds")
     return {CURVES.get(name, words(name)): _rounded([row.get(name) for row in rows]) for name in names}
 
 
@@ -161,7 +161,7 @@ def _rounded(values: Sequence[Any]) -> list[float | None]:
     if set(map(type, values)) == {int} and max(values, key=abs) in range(-99_999, 100_000):  # as they are
         return [*map(float, values)]
     numbers = (math.nan if value is None else value for value in values)
-    texts = (("%.5g " * len(values)) % (*numbers,)).split()  # a call of `format` for each takes twice as long
+    texts = (("%.3g " * len(values)) % (*numbers,)).split()  # a call of `format` for each takes twice as long
     return [number if math.isfinite(number) else None for number in map(float, texts)]
 
 
