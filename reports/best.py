@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from throughtime.records.statistics.against import (
+    SOLVED,
     Replicates,
     RuleComparison,
     RulePair,
@@ -30,7 +31,8 @@ MEANING = (
 )
 SHARES = (
     "4/5: number of solved runs, where a rule both solves the task and fails on it, compared by an exact test. A run "
-    "solves a task if it gets at least 0.6 of the way from chance to a perfect result, 80 % where chance is 50 %."
+    f"solves a task if it gets at least {SOLVED:g} of the way from chance to a perfect result, 80 % where chance is "
+    "50 %."
 )
 """Explanation of shares of solved runs."""
 Row = Mapping[Any, Any]

@@ -91,10 +91,10 @@ def matrix_of(results: Results, suite: str, scale: str) -> Matrix | None:
     for dataset, network, neuron in tasks:
         label = quantity(*_measure(base[dataset, network, neuron])).label
         datasets.setdefault(dataset, (dataset, label, []))[2].append(neuron_label(neuron, network))
-    titles = {"peak_live_bytes_streamed": "memory", "wall_time": "time"}
     with_bptt = any(REFERENCE in by_rule for by_rule in tasks.values())
     columns = [*datasets.values()]
-    return Matrix(suite, scale, columns, [titles[cost] for cost in costs], rows, _legend(data, with_bptt), with_bptt)
+    legend = _legend(data, costs, with_bptt)
+    return Matrix(suite, scale, columns, [COST_WORDS[cost][0] for cost in costs], rows, legend, with_bptt)
 
 
 def _measure(row: Row) -> tuple[str, str]:
@@ -171,7 +171,7 @@ def _cost(mine: Mapping[Any, Row], base: Mapping[Any, Row], cost: str) -> tuple[
     return (f"{statistics.median(ratios):.2g}×" if ratios else "—"), f"{kind.title}; {'; '.join(words)}"
 
 
-def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
+def _legend(data: pd.DataFrame, costs: Sequence[str], with_bptt: bool) -> str:
     """Return the sentences under the matrix: what is there, and no more."""
     words = set(data["against_bptt"])
     known = data[data["n"] > 0]
@@ -180,15 +180,17 @@ def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
     said = [f"Colour: orange at chance, white at {white}, blue where better; n = {n}."]
     if with_bptt:
         said.append("Numbers: difference to BPTT, whose own results stand in its row.")
-        if costs := [text for cost, text in COSTS_IN_WORDS.items() if data[cost].notna().any()]:
-            said.append(f"Relative to BPTT's, medians over the tasks: {', '.join(costs)}.")
+        if costs:
+            words_of_costs = ", ".join("".join(COST_WORDS[cost]) for cost in costs)
+            said.append(f"Relative to BPTT's, medians over the tasks: {words_of_costs}.")
     if known["solved"].notna().any():
         said.append(SHARES)
     said += [f"{SIGNS[word]}: {text}." for word, text in MEANINGS.items() if word in words]
     return " ".join(said)
 
 
-COSTS_IN_WORDS = {"peak_live_bytes_streamed": "memory (exact bytes, the input streamed)", "wall_time": "time"}
+COST_WORDS = {"peak_live_bytes_streamed": ("memory", " (exact bytes, the input streamed)"), "wall_time": ("time", "")}
+"""Title of the column of a cost, and what the legend adds to it."""
 MEANINGS = {
     "not distinguished": "not distinguished from BPTT (5 %, Holm over the rules)",
     "n decides nothing": "of so few runs, no outcome could be significant",
