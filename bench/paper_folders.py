@@ -96,10 +96,13 @@ def add_papers(*folders: str | Path) -> None:
     for folder in folders:
         if not (Path(folder) / TARGETS).is_file():
             raise UsageError(f"the folder of a paper has a file {TARGETS}", where=str(folder))
-    known = [str(folder) for folder in _named()]
-    added = [folder for folder in (str(Path(folder).resolve()) for folder in folders) if folder not in known]
-    os.environ[PAPERS] = os.pathsep.join([*known, *added])
-    paper_folders()
+    before = os.environ.get(PAPERS, "")
+    os.environ[PAPERS] = os.pathsep.join(dict.fromkeys(str(Path(folder).resolve()) for folder in (*_named(), *folders)))
+    try:
+        paper_folders()
+    except UsageError:
+        os.environ[PAPERS] = before
+        raise
 
 
 def paper_folders() -> dict[str, PaperFolder]:
@@ -134,7 +137,7 @@ def paper_folder(name: str) -> PaperFolder:
 
 
 def _named() -> list[Path]:
-    return [Path(folder) for folder in os.environ.get(PAPERS, "").split(os.pathsep) if folder]
+    return [Path(folder).resolve() for folder in os.environ.get(PAPERS, "").split(os.pathsep) if folder]
 
 
 def _named_folder(path: Path) -> PaperFolder:

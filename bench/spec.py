@@ -97,7 +97,7 @@ class Training(Strict):
     drop_last: bool = False
     """Whether an epoch leaves out its last batch if that has fewer than `batch` sequences."""
     optimiser: OptimiserName = "adam"
-    """PyTorch's optimiser, with its default options except the following two."""
+    """The optimiser; options other than the following four have PyTorch's defaults."""
     learning_rate: PositiveFloat = 1e-3
     """Step size of the optimiser, at the first epoch."""
     weight_decay: Annotated[NonNegativeFloat, AfterValidator(abs)] = 0.0  # -0.0 would be another id

@@ -113,8 +113,7 @@ def draw_figures(
         drawn |= _over_suites(results, choice, tell)
     chosen = {name: shown for name, shown in drawn.items() if choice.draws(name)}
     if not chosen and choice.only:
-        hint = suggestion(choice.only[0], drawn)
-        raise UsageError(f'no figure "{choice.only[0]}"', hint=hint or f"figures: {', '.join(drawn) or 'none'}")
+        raise UsageError(f'no figure "{choice.only[0]}"', hint=suggestion(choice.only[0], drawn))
     return chosen
 
 

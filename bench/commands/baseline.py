@@ -182,11 +182,12 @@ def verify(
     for path in paths:
         baselines.read_baseline(path)  # refuses lines that contradict themselves, before anything runs
     drawn = secrets.randbelow(2**32) if seed is None else seed
-    edited = 0
+    edited, unclear = 0, 0
     for path in paths:
         outcome = audit(path, since, drawn, timeout or SECONDS, plugin)
-        edited += len(outcome.edited)
+        edited, unclear = edited + len(outcome.edited), unclear + len(outcome.unclear)
         print_text(outcome, flush=True)
-    print_text(f"values edited by hand: {edited} (--seed {drawn})")
+    undecided = f", not decided by one run: {unclear}" if unclear else ""
+    print_text(f"values edited by hand: {edited}{undecided} (--seed {drawn})")
     if edited:
         raise typer.Exit(1)

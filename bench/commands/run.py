@@ -63,13 +63,11 @@ class Place(NamedTuple):
         Raises:
             UsageError: a run needs more memory than the limit or, without a cluster, than this machine has.
         """
-        from throughtime.running.least_memory import machine_bytes, require_memory
+        from throughtime.running.least_memory import require_memory
 
         allowed = limits.Limits(self.timeout or sweep.limits.timeout, self.memory_limit or sweep.limits.memory)
-        if allowed.memory is not None:
-            require_memory(sweep.due, allowed.memory, "memory limit")
+        require_memory(sweep.due, allowed.memory, here=self.cluster is None)
         if self.cluster is None:
-            require_memory(sweep.due, machine_bytes(), "memory of this machine")
             from throughtime.running.engines.local import LocalEngine
 
             return LocalEngine(self.plugins, allowed, self.jobs or sweep.jobs, tell)

@@ -44,8 +44,7 @@ def plan(
     for sweep in sweeps(Request(suite, scale, Store(results), changes=changes)):
         planned += sweep.planned
         cells_left = sweep.cells_left
-        if limit := memory_limit or sweep.limits.memory:
-            require_memory(sweep.due, limit, "memory limit")
+        require_memory(sweep.due, memory_limit or sweep.limits.memory, here=False)
     if as_json:
         rows = [
             {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from throughtime.comparing.compare import compare_sides, gates_beside
 from throughtime.comparing.own_code import OwnCode, rerun_command
+from throughtime.comparing.rows import Row
 from throughtime.comparing.sides import Side
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import parsed, unsealed
@@ -35,6 +36,8 @@ class Audit(NamedTuple):
     """Label of the run that was repeated."""
     edited: tuple[str, ...] = ()
     """Values that the repeated run does not have: `loss: 2.07 → 2.13`."""
+    unclear: tuple[str, ...] = ()
+    """Values that differ on another processor, and that no gate decides from one run."""
     undecided: str = ""
     """The reason why the run could not be repeated; empty if it was."""
     within: str = "bit for bit"
@@ -46,9 +49,9 @@ class Audit(NamedTuple):
         drawn = f"{self.path}: 1 of {self.lines} lines repeated, {self.label}"
         if self.undecided:
             return f"{drawn}: not decided: {self.undecided}"
-        return f"{drawn}, {self.within}; values edited by hand: {len(self.edited)}" + "".join(
-            f"\n  {value}" for value in self.edited
-        )
+        said = f"{drawn}, {self.within}; values edited by hand: {len(self.edited)}"
+        said += f", not decided by one run: {len(self.unclear)}" if self.unclear else ""
+        return said + "".join(f"\n  {value}" for value in (*self.edited, *self.unclear))
 
 
 def audit(path: Path, since: str | None, seed: int, seconds: float, plugins: Sequence[Path] = ()) -> Audit:
@@ -56,7 +59,7 @@ def audit(path: Path, since: str | None, seed: int, seconds: float, plugins: Seq
 
     The code that made the run repeats it: that of now, or the commit of the record. On the same kind of processor, with
     the same library versions, each value must be equal to the last bit; elsewhere it must pass the gates beside the
-    baseline. Times, process peaks and energy are not compared.
+    baseline, and what these do not decide from one run is listed. Times, process peaks and energy are not compared.
 
     Args:
         path: the baseline.
@@ -81,12 +84,19 @@ def audit(path: Path, since: str | None, seed: int, seconds: float, plugins: Seq
         except UsageError as error:
             return drawn._replace(undecided=str(error))
     values = [d for d in differences if d["what"] in record.measures and not d["what"].startswith(NOISY_MEASURES)]
-    elsewhere = record.machine.get("processor") != processor() or any(d["what"] in record.versions for d in differences)
-    if elsewhere:
-        values = [d for d in values if d["what"] in _beyond_gates(path, record, values)]
+    edited, unclear = [d for d in differences if d["what"] in ("status", "data")], list[dict[str, Any]]()
+    if record.machine.get("processor") == processor() and not any(d["what"] in record.versions for d in differences):
+        edited += values
+    else:
+        rows = {row.metric: row for row in _against(path, record, values)}
+        edited += [d for d in values if d["what"] in rows and rows[d["what"]].severity == "fail"]
+        unclear += [d for d in values if d["what"] in rows and rows[d["what"]].verdict == "unclear"]
         drawn = drawn._replace(within="within the gates: another processor or other versions")
-    status = [d for d in differences if d["what"] in ("status", "data")]
-    return drawn._replace(edited=tuple(f"{d['what']}: {d['before']} → {d['now']}" for d in (*status, *values)))
+    return drawn._replace(edited=_shown(edited), unclear=_shown(unclear))
+
+
+def _shown(differences: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(f"{d['what']}: {d['before']} → {d['now']}" for d in differences)
 
 
 def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: Sequence[Path]) -> list[dict[str, Any]]:
@@ -109,8 +119,8 @@ def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: S
     return rows
 
 
-def _beyond_gates(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> set[str]:
-    """Return the names of the values that fail the gates beside a baseline."""
+def _against(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> list[Row]:
+    """Compare a record with the values of its repeated run by the gates beside a baseline."""
     measures = dict(record.measures)
     for value in values:
         try:
@@ -118,8 +128,7 @@ def _beyond_gates(path: Path, record: Record, values: Sequence[dict[str, Any]]) 
         except ValueError:  # it has no value now
             del measures[value["what"]]
     new = record.model_copy(update={"measures": measures})
-    comparison = compare_sides(Side(str(path), [record], []), Side("repeated", [new], []), gates_beside(path))
-    return {row.metric for row in comparison.rows if row.severity == "fail"}
+    return compare_sides(Side(str(path), [record], []), Side("repeated", [new], []), gates_beside(path)).rows
 
 
 def _lines_at(path: Path, revision: str) -> list[str]:

@@ -68,7 +68,7 @@ class Comparison:
     def rerun(self) -> list[str]:
         """Return commands that rerun the cells that got worse, fail or are lost, one for each suite and scale; none if
         the new results are in no folder, as after an interleaved timing."""
-        folder = self.new.name.partition("@")[0]
+        folder = self.new.name if Path(self.new.name).is_dir() else self.new.name.partition("@")[0]
         if not (self.new.is_baseline or Path(folder).is_dir()):
             return []
         cells: dict[tuple[str, str], dict[str, None]] = {}

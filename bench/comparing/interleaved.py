@@ -29,7 +29,7 @@ from throughtime.records.provenance import git_state
 from throughtime.records.record import Record
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
-from throughtime.spec import Scale
+from throughtime.spec import RunSpec, Scale
 from throughtime.suites.strict_yaml import Document
 from throughtime.suites.suite import suite_document
 
@@ -61,7 +61,7 @@ def compare_interleaved(
     Raises:
         UsageError: there is no such revision or suite, or a version cannot run it; the message ends with its output.
     """
-    rules = Gates.load(gates)
+    rules = Gates.load(gates).gates if gates else []  # those of the package are on the ratios of separate sweeps
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
         place = Path(folder)
         suite_file = place / "timed.yaml"
@@ -83,11 +83,11 @@ def compare_interleaved(
 
 def timed_alone(document: Document) -> dict[str, Any]:
     """Return a suite with the timing pass of the first replicate alone, as plain data."""
-    scales = {name: dict(settings) for name, settings in document.data["scales"].items()}
+    scales = {name: dict(settings) for name, settings in document.data.get("scales", {}).items()}
     plain = {**document.data, "scales": scales}
     for settings in (plain, *scales.values()):
-        settings.pop("passes", None)
-        settings.pop("replicates", None)
+        for key in ("passes", "replicates", "tune", "keep_weights"):
+            settings.pop(key, None)
     return {**plain, "passes": ["time"]}
 
 
@@ -134,7 +134,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[-1] if lines else f"exit code {done.returncode}"
 
 
-def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> list[Row]:
+def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Sequence[MetricGate]) -> list[Row]:
     """Return the row of a cell's status and, if both versions have all its times, the row of their ratio."""
     status = status_row(pair)
     times: dict[str, list[float]] = {}
@@ -145,10 +145,14 @@ def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> lis
         busy += sum(record.contended is True for cell in cells for record in cell.records.values())
     if not len(times["base"]) == len(times["new"]) == len(turns["new"]):
         return [status]
-    shares = (gate for gate in rules.gates if gate.compare == "ratio_to_bptt" and gate.matches(METRIC, pair.new.spec))
-    row = timed_row(pair, next(shares, WALL_TIME_GATE), times["base"], times["new"])
+    row = timed_row(pair, gate_on_times(rules, pair.new.spec), times["base"], times["new"])
     passes = f"; {busy} of {2 * row.n_new} passes met load of other processes" if busy else ""
     return [status, replace(row, reason=row.reason + passes)]
+
+
+def gate_on_times(rules: Sequence[MetricGate], spec: RunSpec) -> MetricGate:
+    """Return the first gate on the wall time of a run as a ratio, or `WALL_TIME_GATE` if there is none."""
+    return next((g for g in rules if g.compare == "ratio_to_bptt" and g.matches(METRIC, spec)), WALL_TIME_GATE)
 
 
 def timed_row(pair: Pair, gate: MetricGate, base: Sequence[float], new: Sequence[float]) -> Row:

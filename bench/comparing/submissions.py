@@ -82,6 +82,8 @@ def write_submission(
             component = registry[getattr(record.spec, kind).name]
             if component.origin not in ("throughtime", *given):
                 raise UsageError(f"{component.name} is not of the package: its source is missing", component.origin)
+    if len({path.name for path in plugins}) < len(given):
+        raise UsageError("two plugins have the same file name", "--plugin", "rename one of them")
     try:
         header = Header(
             suite=first.suite,

@@ -62,8 +62,8 @@ def run(
         All current runs of the suite at this scale in the folder, failed ones included.
 
     Raises:
-        UsageError: the suite is wrong, an argument has no meaning, data are missing, or a component is not in a file
-            that a plugin names.
+        UsageError: the suite is wrong, an argument has no meaning, data are missing, a run needs more memory than this
+            machine has, or a component is not in a file that a plugin names.
 
     Example:
         >>> cell = "bptt lif digits #0"
@@ -72,11 +72,13 @@ def run(
         [['bptt', 'lif', 'ok']]
     """
     from throughtime.running.engines.local import LocalEngine, start_fork_server
+    from throughtime.running.least_memory import require_memory
     from throughtime.running.logs import LoggedProgress, log_of
     from throughtime.running.progress import PlainProgress
     from throughtime.running.sweep import Request, Sweep, sweeps
 
     def engine(sweep: Sweep, tell: Callable[[str], None]) -> LocalEngine:
+        require_memory(sweep.due, sweep.limits.memory, here=True)
         return LocalEngine(files, sweep.limits, jobs or sweep.jobs, tell)
 
     if jobs is not None and jobs < 1:

@@ -110,7 +110,7 @@ class Record(pydantic.BaseModel):
     """Name of the measure that is the task's metric; null where nothing was trained."""
     failure: Failure | None = None
     phases: dict[str, float] = {}
-    """Seconds of the training pass: load, learn, update, evaluate."""
+    """Seconds of the training pass: load, learn, update, evaluate, align, checkpoint."""
     machine: dict[str, Any] = {}
     versions: dict[str, str] = {}
     code: dict[str, Any] = {}

@@ -78,22 +78,26 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def largest(planned: Iterable[Planned]) -> Planned | None:
-    """Return the run that needs the most memory; None if that is known of no run."""
-    known = [p for p in planned if p.least_bytes is not None]
+    """Return the run that needs the most memory, of those that will run; None if that is known of no run."""
+    known = [p for p in planned if p.least_bytes is not None and not p.unsupported]
     return max(known, key=lambda p: p.least_bytes or 0, default=None)
 
 
-def require_memory(planned: Iterable[Planned], limit: int, what: str) -> None:
-    """Raise UsageError if a run needs more memory than a limit.
+def require_memory(planned: Iterable[Planned], limit: int | None, here: bool) -> None:
+    """Raise UsageError if a run needs more memory than it may have.
 
     Args:
         planned: the runs.
-        limit: bytes.
-        what: the name of the limit.
+        limit: bytes that a pass may use; None: any.
+        here: whether they run on this machine.
     """
-    if (p := largest(planned)) and (p.least_bytes or 0) > limit:
-        needs = f"{p.spec.label} needs at least {bytes_as_text(p.least_bytes or 0)} of memory"
-        raise UsageError(f"{needs}, more than {bytes_as_text(limit)}", what, "choose a smaller network or batch")
+    if (p := largest(planned)) is None:
+        return
+    needed = p.least_bytes or 0
+    for most, what in ((limit, "memory limit"), (machine_bytes() if here else None, "memory of this machine")):
+        if most is not None and needed > most:
+            needs = f"{p.spec.label} needs at least {bytes_as_text(needed)} of memory"
+            raise UsageError(f"{needs}, more than {bytes_as_text(most)}", what, "choose a smaller network or batch")
 
 
 def machine_bytes() -> int:

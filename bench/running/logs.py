@@ -10,7 +10,7 @@ from throughtime.errors import UsageError, suggestion
 from throughtime.records.exports import file_name, require, scalars
 from throughtime.records.files import CURVE
 from throughtime.records.record import Record
-from throughtime.records.store import Store, read_curve
+from throughtime.records.store import FAILED, Store, read_curve
 from throughtime.running.engine import PassJob
 from throughtime.running.progress import PlainProgress
 from throughtime.spec import RunSpec
@@ -106,15 +106,21 @@ class LoggedProgress(PlainProgress):
         super().begin(specs)
         self._sizes: dict[str, int] = {}
         self._rows: dict[str, int] = {}
+        self._trained: set[str] = set()
 
     def running(self, jobs: Sequence[PassJob]) -> None:
         super().running(jobs)
         for planned, name, folder in jobs:
             if name == "train":
+                self._trained.add(planned.id)
                 self._pass_on(planned.spec, planned.id, folder)
 
     def finished(self, record: Record) -> None:
-        self._pass_on(record.spec, record.id, self._store.run_folder(record.spec.suite, record.id))
+        folder = self._store.run_folder(record.spec.suite, record.id)
+        if record.status != "ok" and (folder / FAILED).exists():
+            folder /= FAILED  # beside an earlier run that ended ok
+        if record.id in self._trained:
+            self._pass_on(record.spec, record.id, folder)
         if close := getattr(self._log, "close", None):
             close(record.spec.suite, record.label)
         super().finished(record)

@@ -14,7 +14,7 @@ from throughtime.records.files import read_position
 from throughtime.records.record import Record
 from throughtime.running.engine import PassJob
 from throughtime.spec import Pass, RunSpec
-from throughtime.suites.units import duration
+from throughtime.suites.units import bytes_as_text, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,12 +142,11 @@ def describe(record: Record) -> str:
     if record.status != "ok":
         where = f" ({record.failure.where})" if record.failure and record.failure.where else ""
         return f"{record.status}  {record.label}: {record.reason}{where}"
-    lines = ((record.metric, record.metric, 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
-    shown = [
-        f"{title} {measure.value / unit:.3g}{suffix}"
-        for name, title, unit, suffix in lines
-        if name and (measure := record.measures.get(name)) and measure.value is not None
-    ]
+    shown = []
+    if (metric := record.measures.get(record.metric or "")) and metric.value is not None:
+        shown.append(f"{record.metric} {metric.value:.3g}")
+    if (peak := record.measures.get("peak_process_bytes")) and peak.value is not None:
+        shown.append(f"peak {bytes_as_text(int(peak.value))}")
     if zeroed := record.measures.get("zeroed_updates"):
         shown.append(f"updates set to 0 as the gradient overflowed: {zeroed.value:g}")
     shown += [f"{name} pass {why}" for name, why in record.failed_passes.items()]

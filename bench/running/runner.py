@@ -230,8 +230,9 @@ class Runner:
         """Add the results of repeated measuring passes to the record that lacks them."""
         place = self.store.run_folder(planned.spec.suite, planned.id)
         record = completed(read_record(place / RECORD), folder, planned.passes)
-        with (place / LOG).open("ab") as log:
-            log.write((folder / LOG).read_bytes())
+        if (folder / LOG).exists():  # a pass that was killed at its start has none
+            with (place / LOG).open("ab") as log:
+                log.write((folder / LOG).read_bytes())
         write_record(record, place)
         shutil.rmtree(folder)
         self._announce(record)

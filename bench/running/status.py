@@ -49,7 +49,8 @@ class SweepStatus:
     """Label and failed measuring passes of each `ok` run that has some."""
     running: list[Running] = field(default_factory=list)
     seconds_left: float | None = None
-    """Number of remaining runs times the mean duration of this sweep's runs; None: unknown, or no run remains."""
+    """Remaining runs times the time of this sweep for each finished run, of which several may run side by side; None:
+    unknown, or no run remains."""
     broken: list[str] = field(default_factory=list)
     """Position of each line of the journal that is not an event, and the reason."""
 

@@ -143,7 +143,8 @@ class Settings(Strict):
     memory_limit: ByteSize | None = None
     """Limit of each pass's resident memory such as `2GiB`; null: none."""
     passes: list[Pass] = Field(default=[name for name, kind in PASSES.items() if kind.by_default], min_length=1)
-    """Passes of a run: `train`, `time`, `memory` (peak of the process), `bytes` (exact bytes of live tensors)."""
+    """Passes of a run: `train`, `time`, `memory` (peak of the process), `bytes` (exact bytes of live tensors), `ratio`
+    (time over BPTT's, in turns)."""
     keep_weights: bool = False
     """Whether the trained weights of each run are written beside its record; needs the pass `train`."""
     training: Training = Training()

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.fptt.memory import FRAMES as NUMBERS_OF_FRAMES
 from throughtime.reports.papers.claims import (
     FEWEST_REPLICATES,
     Answer,
@@ -47,18 +46,22 @@ EPROP = Series("eprop", ("alif",))
 PAPER_SIZE = paper_scale()
 
 
-def with_frames(suite: str, frames: tuple[int, ...]) -> NeededSize:
-    """Return the size of runs of a suite at each of some numbers of frames."""
+def with_frames(suite: str, frames: tuple[int, ...], epochs: int, n: int, first: Series, second: Series) -> NeededSize:
+    """Return the size of n runs of both series of a suite at each of some numbers of frames, of some epochs."""
 
     def missing(results: Results, scale: Scale) -> str:
         runs = results.select(suite).frame
-        without = sorted(set(frames) - set(runs.loc[runs["status"].isin(("ok", "diverged")), "steps"]))
-        return f"no runs with {', '.join(map(str, without))} frames" if without else ""
+        runs = runs[(runs["epochs"] >= epochs) & runs["status"].isin(("ok", "diverged"))]
+        short = []
+        for series in (first, second):
+            own = runs[(runs["rule"] == series.rule) & runs["neuron"].isin(series.neurons)]
+            counts = own.groupby("steps")["replicate"].nunique()
+            short += [
+                f"{counts.get(T, 0)} of {n} runs of {series} with {T} frames" for T in frames if counts.get(T, 0) < n
+            ]
+        return f"{', '.join(short)}, {epochs} epochs" if short else ""
 
     return NeededSize(missing)
-
-
-MOTIONS_SIZE, SPEECH_SIZE = with_frames(MOTIONS, NUMBERS_OF_FRAMES), with_frames(SPEECH, (25, 50, 100, 200))
 
 
 def exceeds(

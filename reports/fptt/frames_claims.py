@@ -11,17 +11,16 @@ from throughtime.reports.fptt.comparison import (
     FRAMES,
     IN_SUITE,
     MOTIONS,
-    MOTIONS_SIZE,
     PAPER,
     SPEECH,
-    SPEECH_SIZE,
     Series,
     exceeds,
     falls_less,
     trains,
     with_frames,
 )
-from throughtime.reports.papers.claims import Answer, both, claim, trained
+from throughtime.reports.fptt.memory import FRAMES as NUMBERS_OF_FRAMES
+from throughtime.reports.papers.claims import Answer, NeededSize, both, claim, trained
 
 UPDATES = "fptt-motions-updates"
 CONTROL = "a control, before its runs, in the suite: 2026-12-01"
@@ -29,6 +28,14 @@ UPDATES_SIZE = trained(UPDATES, 30)
 FPTT_SCALED, BPTT_SCALED, BPTT_AUX_SCALED = (Series(rule, ("ltc-scaled",)) for rule in ("fptt", "bptt", "bptt-aux"))
 FPTT_LOW, BPTT_LOW = (Series(f"{rule}-γ=0.3", ("ltc-scaled",)) for rule in ("fptt", "bptt"))
 BPTT_SINGLE, WINDOWS = (Series(rule, ("ltc",)) for rule in ("bptt-batch-1", "fptt-none"))
+
+
+def _motions(second: Series, frames: tuple[int, ...] = NUMBERS_OF_FRAMES) -> NeededSize:
+    return with_frames(MOTIONS, frames, 30, 3, FPTT, second)
+
+
+def _speech(first: Series, second: Series) -> NeededSize:
+    return with_frames(SPEECH, (25, 50, 100, 200), 20, 5, first, second)
 
 
 @claim(PAPER, ACCURACY)
@@ -56,7 +63,7 @@ def exceeds_bptt_on_motions(results: Results) -> Answer:
 
     Summary and criterion: as on event recordings and speech, against each.
     """
-    return both(*(exceeds(results, (MOTIONS,), FPTT, other, size=MOTIONS_SIZE) for other in (BPTT, BPTT_AUX)))
+    return both(*(exceeds(results, (MOTIONS,), FPTT, other, size=_motions(other)) for other in (BPTT, BPTT_AUX)))
 
 
 @claim("40, 100 and 200 frames, 30 epochs", CONTROL)
@@ -67,7 +74,7 @@ def exceeds_bptt_of_lower_surrogate_gradient(results: Results) -> Answer:
     Criterion: above 0.
     """
     bptt = Series("bptt-γ=0.3", ("ltc",))
-    return exceeds(results, (MOTIONS,), FPTT, bptt, size=with_frames(MOTIONS, (40, 100, 200)))
+    return exceeds(results, (MOTIONS,), FPTT, bptt, size=_motions(bptt, (40, 100, 200)))
 
 
 @claim("40 frames, 30 epochs", IN_SUITE)
@@ -104,7 +111,7 @@ def falls_less_on_motions(results: Results) -> Answer:
 
     Summary and criterion: as on event recordings and speech, against each.
     """
-    return both(*(falls_less(results, FPTT, other, MOTIONS, MOTIONS_SIZE) for other in (BPTT, BPTT_AUX)))
+    return both(*(falls_less(results, FPTT, other, MOTIONS, _motions(other)) for other in (BPTT, BPTT_AUX)))
 
 
 @claim("25 to 200 frames, n = 5", IN_SUITE)
@@ -114,7 +121,7 @@ def falls_less_on_speech(results: Results) -> Answer:
     Summary and criterion: as on event recordings and speech, against each.
     """
     others = (BPTT_SCALED, BPTT_AUX_SCALED)
-    return both(*(falls_less(results, FPTT_SCALED, other, SPEECH, SPEECH_SIZE) for other in others))
+    return both(*(falls_less(results, FPTT_SCALED, other, SPEECH, _speech(FPTT_SCALED, other)) for other in others))
 
 
 @claim("25 to 200 frames, n = 5", CONTROL)
@@ -123,7 +130,7 @@ def falls_less_at_lower_surrogate_gradient(results: Results) -> Answer:
 
     Summary and criterion: as on event recordings and speech, against BPTT.
     """
-    return falls_less(results, FPTT_LOW, BPTT_LOW, SPEECH, SPEECH_SIZE)
+    return falls_less(results, FPTT_LOW, BPTT_LOW, SPEECH, _speech(FPTT_LOW, BPTT_LOW))
 
 
 @claim(f"{PAPER}, to refute", "criterion before the runs: acbc688, 2026-11-26; replicates after them: 2026-11-28")

@@ -9,7 +9,6 @@ from statistics import median
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
-from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.evidence import SOLVED, UNSOLVED, EvidenceCell, first_below, reached
 from throughtime.reports.papers.claims import (
     Answer,
@@ -90,20 +89,15 @@ def strength_of(
 
 
 def bptt_fails(results: Results, neuron: str) -> Answer:
-    """Judge whether BPTT fails with a neuron at T = 200, 500 and 1000 while windows learn.
+    """Judge whether BPTT fails with a neuron at T = 200, 500 and 1000 while windows learn, from five runs each.
 
     For each length: it fails if 4 of 5 runs end above 0.14 or diverge, and the windows without regulariser are below
-    0.05 in all runs; it does not if 3 of 5 end below 0.14. Reads `fptt-bptt`, and before it has runs of BPTT the suites
-    of the lengths.
+    0.05 in all runs; it does not if 3 of 5 end below 0.14.
     """
 
     def cells(runs: Results) -> list[tuple[EvidenceCell, EvidenceCell]]:
         """Return the cells of BPTT and of the windows of the lengths that have runs of both."""
-        new = any(reached(runs, EvidenceCell(T, "bptt", neuron, BPTT)).end for T in SUITES)
-        suite, windows = (BPTT, "windows") if new else ("", "fptt-none")
-        pairs = [(EvidenceCell(T, "bptt", neuron, suite), EvidenceCell(T, windows, neuron, suite)) for T in SUITES]
-        if not new and neuron == "ltc_adding":  # the authors' loop, which was run at each length
-            pairs = [(cell, other._replace(rule="fptt-authors-none")) for cell, other in pairs]
+        pairs = [(EvidenceCell(T, "bptt", neuron, BPTT), EvidenceCell(T, "windows", neuron, BPTT)) for T in PLANNED]
         return [pair for pair in pairs if all(reached(runs, cell).end for cell in pair)]
 
     def number(runs: Results) -> Values:
@@ -139,7 +133,7 @@ def bptt_fails(results: Results, neuron: str) -> Answer:
     reason = (
         f"error at the end of BPTT, least error of windows; BPTT fails: > {UNSOLVED} or NaN, windows learn: < {SOLVED}"
     )
-    return judged(results, number, holds, reason, NeededSize(missing, lasting="against"), show=show)
+    return judged(results, number, holds, reason, NeededSize(missing, lasting="against"), 5, show)
 
 
 def windows_suffice(results: Results) -> Answer:

@@ -14,13 +14,14 @@ from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import app, main
 from throughtime.comparing import interleaved
 from throughtime.comparing.cells import Cell, Pair
+from throughtime.comparing.gates import MetricGate
 from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.baselines import curves_path
 from throughtime.records.code_digest import code_of
 from throughtime.records.store import Store
 from throughtime.running.tuning import after_tuning
 from throughtime.suites.strict_yaml import Document
-from throughtime.suites.suite import load_suite
+from throughtime.suites.suite import load_suite, suite_document
 
 SUITE = """suite: tried
 summary: One run.
@@ -228,6 +229,22 @@ def test_the_suite_to_time_has_the_timing_pass_alone():
     plain = interleaved.timed_alone(Document("tried.yaml", SUITE))
     assert plain["passes"] == ["time"] and "replicates" not in plain
     assert plain["scales"] == {"tiny": {}, "laptop": {}, "paper": {}} and plain["rules"] == ["bptt"]
+    assert interleaved.timed_alone(Document("tried.yaml", SUITE.partition("scales:")[0]))["scales"] == {}
+
+
+@pytest.mark.parametrize("suite", ["rules", "fptt-detection", "quick"])
+def test_a_suite_to_time_can_be_loaded_without_its_tuning(suite, tmp_path):
+    """`tune` and `keep_weights` need the pass `train`, which a suite to time lacks."""
+    path = tmp_path / "timed.yaml"
+    path.write_text(json.dumps(interleaved.timed_alone(suite_document(suite))))
+    assert all(list(spec.passes) == ["time"] for spec in load_suite(path, "tiny").expand("tiny"))
+
+
+def test_without_a_gates_file_five_percent_of_time_count():
+    own = MetricGate(metric="wall_time", compare="ratio_to_bptt", better="lower", warn="10 %", why="noise")
+    spec = run_spec("bptt lif digits")
+    assert interleaved.gate_on_times([], spec) is interleaved.WALL_TIME_GATE
+    assert interleaved.gate_on_times([own], spec) is own
 
 
 @pytest.mark.parametrize(

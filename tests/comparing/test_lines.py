@@ -168,6 +168,25 @@ def test_on_another_processor_the_gates_decide(store, tmp_path, capsys, monkeypa
     assert f"values edited by hand: {edited} (" in said
 
 
+@pytest.mark.parametrize("accuracy", [0.1, 0.9])
+def test_on_another_processor_a_value_under_a_test_is_listed_and_not_decided(
+    store, tmp_path, capsys, monkeypatch, accuracy
+):
+    """One run against one has no significance: the shipped gates on accuracies decide nothing."""
+    spec = run_spec("fptt lif digits", passes=["train"])
+    fields = {"code": code_of(spec), "machine": {"processor": "another"}, "metric": "accuracy", "measures": MEASURES}
+    path = tmp_path / "quick-laptop.jsonl"
+    write_baseline(path, [read_record(put(store, spec, id=spec.id(code_of(spec)), **fields) / "record.json")])
+    recorded = MEASURES["accuracy"].value
+    answer = [{"what": "accuracy", "before": repr(recorded), "now": repr(accuracy), "counts": True}]
+    done = subprocess.CompletedProcess([], 1, json.dumps(answer), "")
+    monkeypatch.setattr("throughtime.comparing.audit.subprocess.run", lambda *_, **__: done)
+    assert main(["baseline", "verify", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert f"not decided by one run: 1\n  accuracy: {recorded!r} → {accuracy!r}\n" in said
+    assert "values edited by hand: 0, not decided by one run: 1 (" in said
+
+
 def test_a_run_of_code_that_was_not_committed_is_not_decided(path, capsys):
     assert main(["baseline", "verify", str(path), "--seed", "0"]) == 0
     said = capsys.readouterr().out

@@ -166,6 +166,12 @@ def test_wrong_use_is_refused_in_two_lines(words, what, tmp_path, monkeypatch, c
     assert what in error and len(error.splitlines()) <= 2
 
 
+def test_two_plugins_of_one_file_name_are_refused(submission, tmp_path):
+    plugins = [tmp_path / folder / "rule.py" for folder in ("one", "two")]
+    with pytest.raises(UsageError, match="two plugins have the same file name"):
+        write_submission(read_submission(submission).records, "Ada", plugins, folder=tmp_path / "submissions")
+
+
 def test_a_rule_without_its_plugin_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     spec = run_spec("bptt lif digits", 0, suite="quick", scale="tiny")

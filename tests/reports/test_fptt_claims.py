@@ -83,20 +83,18 @@ def test_bptt_fails_if_four_of_five_runs_do_and_windows_learn(store, ends, windo
     assert claims.bptt_fails_with_the_released_neuron(Results(store.folder)).word == "not run here"
 
 
-def put_bptt(store, ends):
-    """Runs of the suite `fptt-bptt`, 3000 iterations, by length, rule and replicate; infinity: a run that diverged."""
+def put_bptt(store, ends, evaluations=300):
+    """Runs of the suite `fptt-bptt`, an evaluation every 10 iterations, by length, rule and replicate; infinity: a run
+    that diverged."""
     for (T, rule, replicate), end in ends.items():
         spec = run_spec(f"{rule} ltc adding-{T}", replicate, suite="fptt-bptt")
         failed = {"status": "diverged", "failure": Failure(reason="nan"), "measures": {}} if math.isinf(end) else {}
-        put(store, spec, **{"curve": [0.1 if failed else end] * 300, "metric": "mse", "measures": {}, **failed})
+        put(store, spec, **{"curve": [0.1 if failed else end] * evaluations, "metric": "mse", "measures": {}, **failed})
 
 
 def test_bptt_that_fails_in_short_runs_or_at_one_length_leans(store):
-    """Before BPTT's runs of `fptt-bptt`: the suite of T = 200, with the windows of its own protocol."""
-    put_bptt(store, {(200, "windows", replicate): 0.03 for replicate in range(5)})
-    for replicate in range(3):
-        put_run(store, "bptt", replicate, curve=FLAT, neuron="ltc")
-        put_run(store, "fptt-none", replicate, curve=SOLVED, neuron="ltc")
+    for rule, end in (("windows", 0.03), ("bptt", 0.17)):
+        put_bptt(store, {(200, rule, replicate): end for replicate in range(5)}, evaluations=30)
     answer = claims.bptt_fails_with_the_papers_neuron(Results(store.folder))
     assert (answer.word, answer.lean) == ("unclear", "for")
     assert answer.missing == "300 of 3000 iterations at T = 200; T = 500; T = 1000"
@@ -199,21 +197,21 @@ MOTIONS = frames_claims.exceeds_bptt_on_motions, frames_claims.falls_less_on_mot
 @pytest.mark.parametrize(
     ("judges", "cell", "frames"),
     [
-        (MOTIONS, ("fptt-motions", "ltc", "motions"), NUMBERS_OF_FRAMES),
-        ([frames_claims.falls_less_on_speech], ("fptt-speech", "ltc-scaled", "speech"), (25, 50, 100, 200)),
+        (MOTIONS, ("fptt-motions", "ltc", "motions", 30), NUMBERS_OF_FRAMES),
+        ([frames_claims.falls_less_on_speech], ("fptt-speech", "ltc-scaled", "speech", 20), (25, 50, 100, 200)),
     ],
     ids=["motions", "speech"],
 )
 def test_accuracies_against_frames_are_judged_with_all_numbers_of_frames(store, gain, judges, cell, frames):
     """BPTT and BPTT-Aux lose 10 to 20 points on FPTT, or gain them, from few to many frames; ± 2.5 points."""
-    suite, neuron, data = cell
+    suite, neuron, data, epochs = cell
     for T in frames:
         assert {claim(Results(store.folder)).word for claim in judges} <= {"not run here", "unclear"}
         off_fptt = gain * (1 + math.log(T / frames[0]) / math.log(frames[-1] / frames[0]))
         for rule, level in {"bptt": 0.7 - off_fptt, "bptt-aux": 0.7 - off_fptt, "fptt": 0.7}.items():
-            for replicate, off in enumerate((-0.005, 0, 0.005)):
+            for replicate, off in enumerate((-0.005, 0, 0.005, -0.005, 0.005)):
                 noise = off if rule == "fptt" else -off
-                spec = run_spec((rule, neuron, f"{data}-{T}"), replicate, suite=suite, steps=T)
+                spec = run_spec((rule, neuron, f"{data}-{T}"), replicate, suite=suite, steps=T, epochs=epochs)
                 put(store, spec, measures=results("accuracy", level + noise, 1 / 11))
     word = "supported" if gain > 0 else "not supported"
     assert {claim(Results(store.folder)).word for claim in judges} == {word}
@@ -296,6 +294,24 @@ def test_accuracy_falls_less_with_frames_by_the_contrast_of_slopes(store, last, 
     assert answer.word == word
     assert answer.ours.removesuffix("*") == f"gesture: {(100 * last - 60) / 2:+.1f}"
     assert frames_claims.falls_less_than_bptt_with_auxiliary_loss(Results(store.folder)).word == "not run here"
+
+
+@pytest.mark.parametrize(
+    ("replicates", "last", "epochs", "word"),
+    [(5, 200, 20, "supported"), (3, 200, 20, "unclear"), (5, 100, 20, "unclear"), (5, 200, 19, "unclear")],
+)
+def test_speech_decides_with_the_replicates_frames_and_epochs_that_its_claim_names(
+    store, replicates, last, epochs, word
+):
+    """FPTT falls by 2 points for twice the frames, BPTT and BPTT-Aux by 20. Another rule's runs do not count."""
+    for T in (25, 50, 100, 200)[: 4 if last == 200 else 3]:
+        fallen = math.log2(T / 25)
+        levels = {f"{rule} ltc-scaled speech-{T}": 0.9 - 0.2 * fallen for rule in ("bptt", "bptt-aux")}
+        levels[f"fptt ltc-scaled speech-{T}"] = 0.9 - 0.02 * fallen
+        put_accuracies(store, "fptt-speech", levels, replicates=replicates, epochs=epochs)
+    put_accuracies(store, "fptt-speech", {"bptt-γ=0.3 ltc-scaled speech-200": 0.9}, replicates=5, epochs=20)
+    answer = frames_claims.falls_less_on_speech(Results(store.folder))
+    assert (answer.word, answer.lean) == (word, "for" if word == "unclear" else None)
 
 
 def put_times(store, contended=False, **seconds):

@@ -111,6 +111,14 @@ def test_two_papers_of_one_name_are_refused_with_both_places(somebody, tmp_path)
     with pytest.raises(UsageError, match='two papers have the name "somebody"') as fault:
         add_papers(other)
     assert str(somebody) in str(fault.value) and str(other) in str(fault.value)
+    assert "somebody" in paper_folders(), "the refused folder is not added"
+
+
+def test_a_relative_folder_is_the_paper_that_it_names(somebody, monkeypatch):
+    monkeypatch.chdir(somebody.parent)
+    monkeypatch.setenv(PAPERS, somebody.name)
+    add_papers(somebody.name, somebody)
+    assert paper_folders()["somebody"].path == somebody
 
 
 def test_two_suites_of_one_name_are_refused_with_both_places(somebody):

@@ -7,7 +7,9 @@ import time
 import pytest
 from torch import Tensor
 
+import throughtime as tt
 from throughtime.commands.main import main
+from throughtime.errors import UsageError
 from throughtime.records.store import Store
 from throughtime.running import least_memory
 from throughtime.running.plan import plan
@@ -86,6 +88,17 @@ def test_what_no_machine_holds_is_refused_before_it_is_built(suite, capsys, size
     path, start = suite(**sizes), time.monotonic()
     assert main(["run", path, "--jobs", "1"]) == 2
     assert said in capsys.readouterr().err and time.monotonic() - start < 30, "nothing of that size was touched"
+
+
+def test_python_refuses_it_as_the_command_does(suite, tmp_path, capsys):
+    with pytest.raises(UsageError, match="memory of this machine: bptt lif adding #0 needs at least 728 TiB"):
+        tt.run(suite(steps=10**9, batch=10**5), "tiny", tmp_path / "runs", quiet=True)
+
+
+def test_a_run_that_is_skipped_refuses_nothing(suite, tmp_path):
+    planned = plan(load_suite(suite(steps=10**9, batch=10**5)).expand("tiny"), Store(tmp_path))
+    assert least_memory.largest(planned) == planned[0]
+    assert least_memory.largest([planned[0]._replace(unsupported="no reason")]) is None
 
 
 @pytest.mark.parametrize("own, limited", [("/", ""), ("/user.slice/run-1.scope", "user.slice/run-1.scope")])

@@ -13,6 +13,7 @@ from tests.records.test_exports import chunks
 from tests.synthetic_records import put
 from throughtime.errors import UsageError
 from throughtime.records.files import CURVE
+from throughtime.records.store import FAILED
 from throughtime.running.engine import PassJob
 from throughtime.running.logs import LoggedProgress, TensorBoardLog, WandbLog, log_of
 from throughtime.running.plan import plan
@@ -45,6 +46,26 @@ def test_each_row_is_passed_on_once_while_the_run_trains(store, planned, tmp_pat
     (folder / CURVE).write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     progress.finished(store.records("quick")[0].record)
     assert [step for step, _ in seen] == [0, 10, 20, 30], "the last row, which came with the record"
+
+
+def test_of_a_failed_repetition_its_own_rows_are_passed_on(store, planned, tmp_path):
+    """The run's folder keeps the earlier run, which ended ok, and the failed one is below it."""
+    seen = []
+    progress = LoggedProgress(io.StringIO(), store, lambda step, values: seen.append((step, values["loss"])))
+    progress.begin([planned.spec])
+    put(store, planned.spec, id=planned.id)
+    folder = store.run_folder("quick", planned.id)
+    (folder / CURVE).write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    record = store.records("quick")[0].record
+    progress.finished(record)
+    assert seen == [], "a measuring pass alone has no rows"
+    failed = [json.dumps(row | {"loss": 9.0}) + "\n" for row in ROWS[1:3]]
+    (tmp_path / CURVE).write_text(failed[0])
+    progress.running([PassJob(planned, "train", tmp_path)])
+    (folder / FAILED).mkdir()
+    (folder / FAILED / CURVE).write_text("".join(failed))
+    progress.finished(record.model_copy(update={"status": "killed"}))
+    assert seen == [(10, 9.0), (20, 9.0)]
 
 
 class Logger:

@@ -41,6 +41,14 @@ def test_sizes(text, size):
     assert units.size(text) == size
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(312, "312 B"), (1023, "1023 B"), (4404019, "4.2 MiB"), (1000 * 2**20, "1000 MiB"), (12 * 2**40, "12 TiB")],
+)
+def test_bytes_are_written_without_an_exponent(count, text):
+    assert units.bytes_as_text(count) == text
+
+
 @pytest.mark.parametrize("text", ["", "soon", "0", "-3s", "3 weeks", "1e3", "2GiBs"])
 def test_neither(text):
     with pytest.raises(ValueError, match="is not a time; for example"):
