@@ -305,11 +305,17 @@ def curve_cliff(results: Results) -> Answer:
     replicates. Criterion: above 10 in each of the four cells.
     """
 
-    def falls(runs: Results) -> Values:
-        cells = [(order, end) for order in ORDERS for end in ("", "-none")]
-        return in_common({o + end: difference(runs, CURVE, f"K28{end}", f"K49{end}", o) for o, end in cells})
+    return _falls_of_ltc(results, "K28", "K49")
 
-    return judged(results, falls, EachWithin(low=CLIFF), "points", trained(CURVE, 10), show=differences)
+
+@claim(PIXELS_OF_LTC, "after K = 28 and 49 and one run with K = 14, before the others: 2026-12-01")
+def curve_cliff_in_steps(results: Results) -> Answer:
+    """On 14x14 pixels of all of MNIST the accuracy of LTC falls by more than 10 points between K = 14 and 28.
+
+    Windows have 14 and 7 steps there, as with the 56 and 112 parts of 784 pixels between which published runs fall.
+    Summary and criterion: as between K = 28 and 49.
+    """
+    return _falls_of_ltc(results, "K14", "K28")
 
 
 @claim(PIXELS_OF_LTC, ROWS_REGISTERED)
@@ -340,6 +346,16 @@ def chorales(results: Results) -> Answer:
         return in_common({"K = 4, 8, 20": pd.concat(changes, axis=1).mean(axis=1, skipna=False)})
 
     return judged(results, change, Within(high=0.0), "nat a step", paper_scale(), show=means)
+
+
+def _falls_of_ltc(results: Results, few: str, many: str) -> Answer:
+    """Judge whether the accuracy falls by more than `CLIFF` points between two numbers of parts, in four cells."""
+
+    def falls(runs: Results) -> Values:
+        cells = [(order, end) for order in ORDERS for end in ("", "-none")]
+        return in_common({o + end: difference(runs, CURVE, few + end, many + end, o) for o, end in cells})
+
+    return judged(results, falls, EachWithin(low=CLIFF), "points", trained(CURVE, 10), show=differences)
 
 
 def _written(numbers: dict[str, float] | dict[str, int], digits: str) -> str:

@@ -94,17 +94,18 @@ def test_claims_on_rows_with_ltc_by_hand(judged, cells, epochs, words):
 @pytest.mark.parametrize(
     ("changed", "epochs", "words"),
     [
-        ({}, 10, ["supported", "supported"]),
-        ({}, 9, ["unclear", "unclear"]),
-        ({"K49": 0.88}, 10, ["not supported", "supported"]),
-        ({"KT": 0.2}, 10, ["supported", "not supported"]),
+        ({}, 10, ["supported", "supported", "not supported"]),
+        ({}, 9, ["unclear", "unclear", "unclear"]),
+        ({"K49": 0.88}, 10, ["not supported", "supported", "not supported"]),
+        ({"KT": 0.2}, 10, ["supported", "not supported", "not supported"]),
+        ({"K28": 0.8, "K28-none": 0.75, "K49-none": 0.5, "K49": 0.5}, 10, ["supported", "not supported", "supported"]),
     ],
 )
 def test_claims_on_the_curve_by_hand(judged, changed, epochs, words):
     """From K = 28 to 49 the accuracy falls from 90 to 70 % with the regulariser, to 60 without; at 98 and T to 30."""
-    cells = {"K28": 0.9, "K28-none": 0.9, "K49": 0.7, "K49-none": 0.6}
+    cells = {"K14": 0.95, "K14-none": 0.95, "K28": 0.9, "K28-none": 0.9, "K49": 0.7, "K49-none": 0.6}
     cells |= {f"{K}{end}": 0.3 for K in ("K98", "KT") for end in ("", "-none")} | changed
-    judges, suite = (claims.curve_cliff, claims.curve_edges), "fptt_kag_curve"
+    judges, suite = (claims.curve_cliff, claims.curve_edges, claims.curve_cliff_in_steps), "fptt_kag_curve"
     answers = judged(cells, *judges, data=("ltc-mild", "permuted"), suite=suite, epochs=epochs)
     assert {answer.word for answer in answers} == {"not run here"}, "one order of two"
     answers = judged(cells, *judges, data=("ltc-mild", "sequential"), suite=suite, epochs=epochs)
