@@ -1,4 +1,4 @@
-"""Claims on FPTT over the number of parts K: five that the published tables decide, and fourteen that our suites do.
+"""Claims on FPTT over the number of parts K: five that the published tables decide, and those that our suites do.
 
 The tables (`thesis.py`) are the runs of a graduation project with the code of Kag and Saligrama, one unseeded run a
 cell: they say what that code did once, and have no interval. A claim on them begins with "published numbers".
@@ -13,7 +13,6 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.fptt_kag.cells import (
-    CURVE,
     LTC,
     PIXELS,
     ROWS,
@@ -54,7 +53,6 @@ SMALL = 1.5
 CLIFF = 10.0
 """Points that a fall of the accuracy must exceed."""
 ROWS_OF_LTC = "LTC of 64 cells, 55 000 training images, 20 epochs"
-PIXELS_OF_LTC = "LTC of 64 cells, 55 000 training images, 10 epochs"
 ORDERS = ("sequential", "permuted")
 SGD_RATES = ("-0.03", "-0.1", "")
 """Ends of the labels of rules with a learning rate of 0.03, 0.1 and 0.3."""
@@ -297,42 +295,6 @@ def rows_bptt_under_sgd(results: Results) -> Answer:
     return judged(results, gain, Within(low=0.0), "points, each at its best rate", trained(LTC, 20), show=means)
 
 
-@claim(PIXELS_OF_LTC, ROWS_REGISTERED)
-def curve_cliff(results: Results) -> Answer:
-    """On 14x14 pixels of all of MNIST the accuracy of LTC falls by more than 10 points between K = 28 and 49, too.
-
-    Summary: the fall in points with and without the regulariser, in row order and permuted, mean over n >= 3
-    replicates. Criterion: above 10 in each of the four cells.
-    """
-
-    return _falls_of_ltc(results, "K28", "K49")
-
-
-@claim(PIXELS_OF_LTC, "after K = 28 and 49 and one run with K = 14, before the others: 2026-12-01")
-def curve_cliff_in_steps(results: Results) -> Answer:
-    """On 14x14 pixels of all of MNIST the accuracy of LTC falls by more than 10 points between K = 14 and 28.
-
-    Windows have 14 and 7 steps there, as with the 56 and 112 parts of 784 pixels between which published runs fall.
-    Summary and criterion: as between K = 28 and 49.
-    """
-    return _falls_of_ltc(results, "K14", "K28")
-
-
-@claim(PIXELS_OF_LTC, ROWS_REGISTERED)
-def curve_edges(results: Results) -> Answer:
-    """On 14x14 pixels of all of MNIST the regulariser raises the accuracy of LTC at K = 49, 98 and T by 1.5 points.
-
-    Summary: accuracy with it less that without, points, mean over the three K, both orders and n >= 3 replicates.
-    Criterion: above 1.5.
-    """
-
-    def gains(runs: Results) -> Values:
-        pairs = [(K, f"{K}-none") for K in ("K49", "K98", "KT")]
-        return in_common({order: mean_difference(runs, CURVE, pairs, order) for order in ORDERS})
-
-    return judged(results, gains, Within(low=SMALL), "points", trained(CURVE, 10), show=differences)
-
-
 @claim(CHORALES, REGISTERED)
 def chorales(results: Results) -> Answer:
     """Where each step has a target, the regulariser lowers the loss of plain SGD at K near √T (JSB chorales).
@@ -346,16 +308,6 @@ def chorales(results: Results) -> Answer:
         return in_common({"K = 4, 8, 20": pd.concat(changes, axis=1).mean(axis=1, skipna=False)})
 
     return judged(results, change, Within(high=0.0), "nat a step", paper_scale(), show=means)
-
-
-def _falls_of_ltc(results: Results, few: str, many: str) -> Answer:
-    """Judge whether the accuracy falls by more than `CLIFF` points between two numbers of parts, in four cells."""
-
-    def falls(runs: Results) -> Values:
-        cells = [(order, end) for order in ORDERS for end in ("", "-none")]
-        return in_common({o + end: difference(runs, CURVE, few + end, many + end, o) for o, end in cells})
-
-    return judged(results, falls, EachWithin(low=CLIFF), "points", trained(CURVE, 10), show=differences)
 
 
 def _written(numbers: dict[str, float] | dict[str, int], digits: str) -> str:
