@@ -88,9 +88,10 @@ def audit(path: Path, since: str | None, seed: int, seconds: float, plugins: Seq
     if record.machine.get("processor") == processor() and not any(d["what"] in record.versions for d in differences):
         edited += values
     else:
-        rows = {row.metric: row for row in _against(path, record, values)}
-        edited += [d for d in values if d["what"] in rows and rows[d["what"]].severity == "fail"]
-        unclear += [d for d in values if d["what"] in rows and rows[d["what"]].verdict == "unclear"]
+        rows = _against(path, record, values)
+        judged = [(d, rows[d["what"]]) for d in values if d["what"] in rows]
+        edited += [d for d, row in judged if row.severity == "fail"]
+        unclear += [d for d, row in judged if row.verdict == "unclear"]
         drawn = drawn._replace(within="within the gates: another processor or other versions")
     return drawn._replace(edited=_shown(edited), unclear=_shown(unclear))
 
@@ -119,8 +120,8 @@ def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: S
     return rows
 
 
-def _against(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> list[Row]:
-    """Compare a record with the values of its repeated run by the gates beside a baseline."""
+def _against(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> dict[str, Row]:
+    """Compare a record with the values of its repeated run by the gates beside a baseline; return rows by metric."""
     measures = dict(record.measures)
     for value in values:
         try:
@@ -128,7 +129,8 @@ def _against(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> li
         except ValueError:  # it has no value now
             del measures[value["what"]]
     new = record.model_copy(update={"measures": measures})
-    return compare_sides(Side(str(path), [record], []), Side("repeated", [new], []), gates_beside(path)).rows
+    comparison = compare_sides(Side(str(path), [record], []), Side("repeated", [new], []), gates_beside(path))
+    return {row.metric: row for row in comparison.rows}
 
 
 def _lines_at(path: Path, revision: str) -> list[str]:

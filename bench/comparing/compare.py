@@ -14,7 +14,7 @@ from throughtime.comparing.cells import cells_of, matched
 from throughtime.comparing.gates import GATES_FILE, Gates
 from throughtime.comparing.over_cells import over_cells
 from throughtime.comparing.rows import VERDICTS, Row, Verdict
-from throughtime.comparing.sides import Side, load_side
+from throughtime.comparing.sides import Side, folder_and_version, load_side
 from throughtime.comparing.status import lost_row, new_row, stale_row, status_row
 from throughtime.comparing.verdicts import Undecided, compared, decided, presence_row
 from throughtime.errors import UsageError
@@ -68,7 +68,7 @@ class Comparison:
     def rerun(self) -> list[str]:
         """Return commands that rerun the cells that got worse, fail or are lost, one for each suite and scale; none if
         the new results are in no folder, as after an interleaved timing."""
-        folder = self.new.name if Path(self.new.name).is_dir() else self.new.name.partition("@")[0]
+        folder, _ = folder_and_version(self.new.name)
         if not (self.new.is_baseline or Path(folder).is_dir()):
             return []
         cells: dict[tuple[str, str], dict[str, None]] = {}

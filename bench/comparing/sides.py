@@ -54,23 +54,31 @@ def load_side(where: str | Path | Results) -> Side:
     text = str(where)
     if is_baseline(text):
         return Side(text, read_baseline(Path(text)), [])
-    folder, separator, version = (text, "", "") if Path(text).is_dir() else text.partition("@")
+    folder, version = folder_and_version(text)
     if not Path(folder).is_dir():
         raise UsageError(
             "no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl or .jsonl.gz"
         )
-    wanted = _version(version, text) if separator else []
+    wanted = [] if version is None else _version(version, text)
     records: dict[str, Record] = {}  # parsed once: a file takes half a millisecond
 
     def keep(record: Record) -> bool:
         records[record.id] = record
         return _is_of(record, wanted)
 
-    results = Results(folder, keep=keep) if separator else Results.load(folder, keep=keep)
+    results = Results.load(folder, keep=keep) if version is None else Results(folder, keep=keep)
     side = Side(text, [records[run] for run in results.runs], results.broken)
     if not side.records:
         raise UsageError(f"no record of {version} in {folder}", hint=_known(folder, [name for name, _ in wanted]))
     return side
+
+
+def folder_and_version(text: str) -> tuple[str, str | None]:
+    """Split `folder@rule=3f2a` into the folder and its version; the name of a folder may itself contain `@`."""
+    if Path(text).is_dir():
+        return text, None
+    folder, separator, version = text.partition("@")
+    return folder, version if separator else None
 
 
 def _version(text: str, where: str) -> list[tuple[str, str]]:

@@ -77,6 +77,11 @@ class Store:
         shutil.rmtree(old, ignore_errors=True)
         return place
 
+    def folder_of(self, record: Record) -> Path:
+        """Return the folder of a published run; a failed one beside an earlier run that is `ok` has a subfolder."""
+        place = self.run_folder(record.spec.suite, record.id)
+        return place / FAILED if record.status != "ok" and (place / FAILED).exists() else place
+
     def records(self, suite: str | None = None) -> list[Stored]:
         """Return all intact records of one suite, or of all, in order of suite, cell and replicate."""
         with gc_paused():

@@ -10,7 +10,7 @@ from throughtime.errors import UsageError, suggestion
 from throughtime.records.exports import file_name, require, scalars
 from throughtime.records.files import CURVE
 from throughtime.records.record import Record
-from throughtime.records.store import FAILED, Store, read_curve
+from throughtime.records.store import Store, read_curve
 from throughtime.running.engine import PassJob
 from throughtime.running.progress import PlainProgress
 from throughtime.spec import RunSpec
@@ -116,11 +116,8 @@ class LoggedProgress(PlainProgress):
                 self._pass_on(planned.spec, planned.id, folder)
 
     def finished(self, record: Record) -> None:
-        folder = self._store.run_folder(record.spec.suite, record.id)
-        if record.status != "ok" and (folder / FAILED).exists():
-            folder /= FAILED  # beside an earlier run that ended ok
         if record.id in self._trained:
-            self._pass_on(record.spec, record.id, folder)
+            self._pass_on(record.spec, record.id, self._store.folder_of(record))
         if close := getattr(self._log, "close", None):
             close(record.spec.suite, record.label)
         super().finished(record)

@@ -44,18 +44,17 @@ LTC = ("ltc", "ltc_smnist")
 FPTT, BPTT, BPTT_AUX = (Series(rule, LTC) for rule in ("fptt", "bptt", "bptt-aux"))
 EPROP = Series("eprop", ("alif",))
 PAPER_SIZE = paper_scale()
+CELL = ["suite", "dataset", "steps", "replicate", "network", "neuron"]
 
 
 def with_frames(suite: str, frames: tuple[int, ...], epochs: int, n: int, first: Series, second: Series) -> NeededSize:
     """Return the size of n runs of both series of a suite at each of some numbers of frames, of some epochs."""
 
     def missing(results: Results, scale: Scale) -> str:
-        runs = results.select(suite).frame
-        runs = runs[(runs["epochs"] >= epochs) & runs["status"].isin(("ok", "diverged"))]
         short = []
         for series in (first, second):
-            own = runs[(runs["rule"] == series.rule) & runs["neuron"].isin(series.neurons)]
-            counts = own.groupby("steps")["replicate"].nunique()
+            runs = _ended(results, (suite,), series)
+            counts = runs[runs["epochs"] >= epochs].groupby("steps")["replicate"].nunique()
             short += [
                 f"{counts.get(T, 0)} of {n} runs of {series} with {T} frames" for T in frames if counts.get(T, 0) < n
             ]
@@ -159,9 +158,13 @@ def _differences(runs: Results, suites: tuple[str, ...], first: Series, second: 
 
 def _accuracies(runs: Results, suites: tuple[str, ...], series: Series) -> pd.DataFrame:
     """Return the test accuracies of a series; 0 for a run that diverged."""
-    columns = ["suite", "dataset", "steps", "replicate", "network", "neuron"]
-    frame = runs.frame.reindex(columns=[*columns, "rule", "status", "accuracy"])
-    frame = frame[frame["suite"].isin(suites) & (frame["rule"] == series.rule) & frame["neuron"].isin(series.neurons)]
-    frame = frame[frame["status"].isin(("ok", "diverged"))]
+    frame = _ended(runs, suites, series)
     accuracy = frame["accuracy"].astype(float).where(frame["status"] == "ok", 0.0)
-    return frame[columns].assign(accuracy=accuracy).dropna(subset="accuracy")
+    return frame[CELL].assign(accuracy=accuracy).dropna(subset="accuracy")
+
+
+def _ended(runs: Results, suites: tuple[str, ...], series: Series) -> pd.DataFrame:
+    """Return the runs of a series that ended `ok` or `diverged`."""
+    frame = runs.frame.reindex(columns=[*CELL, "rule", "status", "accuracy", "epochs"])
+    frame = frame[frame["suite"].isin(suites) & (frame["rule"] == series.rule) & frame["neuron"].isin(series.neurons)]
+    return frame[frame["status"].isin(("ok", "diverged"))]

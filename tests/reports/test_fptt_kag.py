@@ -105,10 +105,8 @@ def test_claims_on_the_curve_by_hand(judged, changed, epochs, words):
     """From K = 28 to 49 the accuracy falls from 90 to 70 % with the regulariser, to 60 without; at 98 and T to 30."""
     cells = {"K14": 0.95, "K14-none": 0.95, "K28": 0.9, "K28-none": 0.9, "K49": 0.7, "K49-none": 0.6}
     cells |= {f"{K}{end}": 0.3 for K in ("K98", "KT") for end in ("", "-none")} | changed
-    judges, suite = (
-        (curve_claims.curve_cliff, curve_claims.curve_edges, curve_claims.curve_cliff_in_steps),
-        "fptt_kag_curve",
-    )
+    judges = curve_claims.curve_cliff, curve_claims.curve_edges, curve_claims.curve_cliff_in_steps
+    suite = "fptt_kag_curve"
     answers = judged(cells, *judges, data=("ltc-mild", "permuted"), suite=suite, epochs=epochs)
     assert {answer.word for answer in answers} == {"not run here"}, "one order of two"
     answers = judged(cells, *judges, data=("ltc-mild", "sequential"), suite=suite, epochs=epochs)
