@@ -12,19 +12,26 @@ from throughtime.reports.papers.claims import by_replicate
 
 PIXELS, ROWS, LTC, CURVE = "fptt_kag_pixels", "fptt_kag_rows", "fptt_kag_ltc", "fptt_kag_curve"
 NEURONS = {PIXELS: "lstm", ROWS: "lstm", LTC: "ltc-mild", CURVE: "ltc-mild"}
-"""The neuron of each suite on which the claims are."""
+"""The neuron of each suite on which the claims are, but for those of `neuron_claims.py`."""
 
 
-def accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -> pd.Series:
-    """Return the accuracies of a cell by replicate, in percent; a run that diverged has learnt nothing."""
+def accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted", neuron: str | None = None) -> pd.Series:
+    """Return the accuracies of a cell by replicate, in percent; a run that diverged has learnt nothing.
+
+    The neuron is that of the claims on the suite unless one is given.
+    """
     frame = runs.select(suite).frame
-    cell = frame[(frame["rule"] == rule) & (frame["neuron"] == NEURONS[suite]) & (frame["dataset"] == dataset)]
+    of_neuron = frame["neuron"] == (neuron or NEURONS[suite])
+    cell = frame[(frame["rule"] == rule) & of_neuron & (frame["dataset"] == dataset)]
     return 100 * by_replicate(cell, "accuracy", diverged=0.1)
 
 
-def difference(runs: Results, suite: str, first: str, second: str, dataset: str = "permuted") -> pd.Series:
-    """Return the accuracies of a rule less those of another, by replicate, in points."""
-    return (accuracy(runs, suite, first, dataset) - accuracy(runs, suite, second, dataset)).dropna()
+def difference(
+    runs: Results, suite: str, first: str, second: str, dataset: str = "permuted", neuron: str | None = None
+) -> pd.Series:
+    """Return the accuracies of a rule less those of another, by replicate, in points; the neuron as in `accuracy`."""
+    percent = [accuracy(runs, suite, rule, dataset, neuron) for rule in (first, second)]
+    return (percent[0] - percent[1]).dropna()
 
 
 def mean_difference(runs: Results, suite: str, pairs: Sequence[tuple[str, str]], dataset: str) -> pd.Series:

@@ -8,7 +8,7 @@ import pytest
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.fptt_kag import claims, curve_claims, thesis
+from throughtime.reports.fptt_kag import claims, curve_claims, neuron_claims, thesis
 from throughtime.reports.papers.paper import load_paper
 from throughtime.suites.suite import load_suite
 
@@ -110,6 +110,29 @@ def test_claims_on_the_curve_by_hand(judged, changed, epochs, words):
     answers = judged(cells, *judges, data=("ltc-mild", "permuted"), suite=suite, epochs=epochs)
     assert {answer.word for answer in answers} == {"not run here"}, "one order of two"
     answers = judged(cells, *judges, data=("ltc-mild", "sequential"), suite=suite, epochs=epochs)
+    assert [answer.word for answer in answers] == words
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ["not supported", "supported", "not supported", "supported"]),
+        ({"K7": 0.3}, ["not supported", "not supported", "not supported", "not supported"]),
+        ({"K1-none": 0.505}, ["supported", "supported", "not supported", "supported"]),
+        ({"K28": None}, ["not run here", "supported", "not supported", "not run here"]),
+    ],
+)
+def test_claims_on_rows_with_other_neurons_by_hand(judged, changed, words):
+    """LSTM has 50 %, and BPTT without the regulariser under Adam 40; the plain LTC 90 %, and 89.5 at K = 7."""
+    rules = [f"K{K}{form}{end}" for K in (1, 7, 28) for form in ("", "-none") for end in ("", "-sgd")]
+    of_lstm = dict.fromkeys(rules, 0.5) | {"K1-none": 0.4, "K7": 0.52, "K7-none": 0.51, "K28": 0.49} | changed
+    of_ltc = dict.fromkeys(rules, 0.9) | {"K7": 0.895}
+    for neuron, cells in (("ltc-mild", dict.fromkeys(rules, 0.1)), ("ltc", of_ltc)):
+        judged(cells, data=(neuron, "rows"), suite="fptt_kag_ltc", epochs=20)
+    judges = [neuron_claims.rows_regulariser_of_others, neuron_claims.rows_bptt_of_lstm]
+    judges += [neuron_claims.rows_bptt_of_ltc, neuron_claims.rows_optimiser_of_lstm]
+    runs = {rule: value for rule, value in of_lstm.items() if value}
+    answers = judged(runs, *judges, data=("lstm", "rows"), suite="fptt_kag_ltc", epochs=20)
     assert [answer.word for answer in answers] == words
 
 
