@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from throughtime.records.results import Results
+from throughtime.reports.fptt import low_gradient
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.comparison import (
     ACCURACY,
@@ -27,6 +28,8 @@ from throughtime.reports.papers.claims import Answer, both, claim, trained
 ITERATIONS = f"{PUBLISHED} iterations to refute"
 ALPHA = "n = 5, 300 iterations"
 ENDS = "n = 5, 3000, 2500 and 2300 iterations to support"
+LOW = "n = 5, 600 iterations"
+AFTER_BPTT = "after the runs of BPTT, before the others, in the suite: 2026-12-01"
 ADDING = "criterion before the runs: caf16c3, 2026-11-26; shares of runs after them: 2026-11-28"
 AFTER_28 = f"K = 10 was added after the results with K = 28 had been seen; {ACCURACY}"
 MILDER = f"the milder LTC was chosen after BPTT had failed on the plain one; {ACCURACY}"
@@ -93,6 +96,25 @@ def bptt_fails_with_the_released_neuron(results: Results) -> Answer:
     Summary and criterion: as for the paper's neuron.
     """
     return bptt_fails(results, "ltc_adding")
+
+
+@claim(LOW, AFTER_BPTT)
+def exceeds_bptt_with_a_low_gradient(results: Results) -> Answer:
+    """C1: FPTT is better than BPTT on adding at T = 500, paper's LTC, both with a surrogate gradient of 0.1 (ours).
+
+    Summary: log10 of the mean error of the last 100 iterations less BPTT's, by replicate, n = 5. Criterion: below 0,
+    p <= 0.05 by Student's t after Holm over FPTT and its windows without the regulariser.
+    """
+    return low_gradient.exceeds_bptt(results, "FPTT")
+
+
+@claim(LOW, AFTER_BPTT)
+def windows_exceed_bptt_with_a_low_gradient(results: Results) -> Answer:
+    """C1: the same of the windows without the regulariser (ours).
+
+    Summary and criterion: as for FPTT.
+    """
+    return low_gradient.exceeds_bptt(results, "windows")
 
 
 @claim(f"{LONG_ENOUGH} iterations to refute", ADDING)

@@ -76,11 +76,11 @@ def first_below(results: Results, cell: EvidenceCell, bound: float) -> list[floa
 
 
 def ended_runs(results: Results, cell: EvidenceCell) -> pd.DataFrame:
-    """Return id, label and status of the runs of a cell that finished or diverged."""
+    """Return id, label, replicate and status of the runs of a cell that finished or diverged."""
     wanted = {"suite": cell.suite or SUITES[cell.T], "rule": cell.rule, "neuron": cell.neuron}
     wanted |= {"dataset": f"adding-{cell.T}"} if cell.suite else {}
     ended = results.frame["status"].isin(("ok", "diverged"))
-    return results.frame.loc[rows_with(results.frame, **wanted) & ended, ["id", "label", "status"]]
+    return results.frame.loc[rows_with(results.frame, **wanted) & ended, ["id", "label", "replicate", "status"]]
 
 
 @functools.lru_cache(maxsize=64)  # the value of a claim and what it lacks read the same cells

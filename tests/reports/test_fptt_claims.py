@@ -92,6 +92,24 @@ def put_bptt(store, ends, evaluations=300):
         put(store, spec, **{"curve": [0.1 if failed else end] * evaluations, "metric": "mse", "measures": {}, **failed})
 
 
+@pytest.mark.parametrize(
+    ("fptt", "windows", "words"),
+    [
+        ([0.005] * 5, [0.01, 0.02, 0.01, 0.02, 0.01], ["supported", "unclear"]),
+        ([0.04] * 4 + [math.inf], [0.005] * 5, ["not supported", "supported"]),
+        ([0.04] * 4, [0.005] * 5, ["unclear", "unclear"]),  # four replicates
+    ],
+)
+def test_rules_are_compared_with_bptt_at_a_low_surrogate_gradient(store, fptt, windows, words):
+    """BPTT has errors of 0.01 to 0.02 at the end; a run that diverged has that of a constant answer."""
+    levels = {"bptt-γ=0.1": [0.01, 0.01, 0.02, 0.02, 0.01], "fptt-γ=0.1": fptt, "windows-γ=0.1": windows}
+    ends = {(500, rule, replicate): end for rule, row in levels.items() for replicate, end in enumerate(row)}
+    judges = claims.exceeds_bptt_with_a_low_gradient, claims.windows_exceed_bptt_with_a_low_gradient
+    put_bptt(store, ends, evaluations=60)
+    answers = [claim(Results(store.folder)) for claim in judges]
+    assert [answer.word for answer in answers] == words and {answer.n for answer in answers} == {len(fptt)}
+
+
 def test_bptt_that_fails_in_short_runs_or_at_one_length_leans(store):
     for rule, end in (("windows", 0.03), ("bptt", 0.17)):
         put_bptt(store, {(200, rule, replicate): end for replicate in range(5)}, evaluations=30)
