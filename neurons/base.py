@@ -111,10 +111,11 @@ class Neuron(nn.Module):
     step: Callable[..., Any] = _no_step
     """`step(I, s)`, or `step(I, s, g)` for a neuron with gates: return the next state.
 
-    The method is a sequence of straight-line equations: +, −, ×, /, σ, tanh, exp and `constant` of
-    `numerics.equations` and the spike of `neurons.surrogate`, applied to I, fields of s, outputs of gates and
-    attributes of the neuron that are numbers or tensors of shape [*shape] or []. The compiled loops, their adjoints,
-    single steps and `partials` are derived from it. Options that are not numbers may select between equations.
+    The method is a sequence of straight-line equations: +, −, ×, /, `σ`, `tanh`, `exp`, `sqrt`, `sin`, `cos` and
+    `absolute` of `numerics.equations`, `spike` and `constant` of `neurons.surrogate`, applied to I, fields of s,
+    outputs of gates and attributes of the neuron that are numbers or tensors of shape [*shape] or []. The compiled
+    loops, their adjoints, single steps and `partials` are derived from it. Options that are not numbers may select
+    between equations.
 
         I    the current, [batch, *shape]; a tuple of such tensors if the neuron has several currents
         s    the previous state, with its fields as attributes

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from throughtime.datasets.base import Dataset
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.detection.boxes import CLASS, DIFFICULT, PLACE, corners, is_box
 from throughtime.datasets.detection.grids import Detections, detections
 from throughtime.datasets.detection.task import Detection
-from throughtime.errors import UsageError
-from throughtime.harness.by_name import build_dataset
 from throughtime.harness.seeds import stream
 from throughtime.harness.weights import Which, load_network
 from throughtime.networks.base import Network
 from throughtime.records.results import Results
 from throughtime.reports.cells import neuron_label, rule_title
 from throughtime.reports.drawing import Drawn, finish, grid, styled
+from throughtime.reports.trained_network import dataset_of, sequences_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +32,7 @@ COLUMNS = ["image", "what", "class", "score", "left", "top", "right", "bottom"]
 
 def detects(results: Results, run: str) -> bool:
     """Return whether the task of a run is detection."""
-    return isinstance(_dataset(results, run).task, Detection)
+    return isinstance(dataset_of(results, run).task, Detection)
 
 
 @styled
@@ -52,10 +49,10 @@ def draw_detections(results: Results, run: str, sequence: int = 0, weights: Whic
         UsageError: there is no such run or image, or its weights were not saved.
     """
     spec = results.record(run).spec
-    network, dataset = load_network(results, run, weights), _dataset(results, run)
+    network, dataset = load_network(results, run, weights), dataset_of(results, run)
     task = dataset.task
     assert isinstance(task, Detection) and dataset.layout is not None  # `detects` says so
-    images = _images(dataset, sequence)
+    images = sequences_from(dataset, sequence, IMAGES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(spec.seed, "evaluation", spec.replicate))
         detections = [_detected(network, image, len(task.classes)) for image in images]
@@ -79,20 +76,6 @@ def draw_detections(results: Results, run: str, sequence: int = 0, weights: Whic
     ]
     finish(figure, title, notes, {})
     return Drawn(figure, pd.DataFrame(rows, columns=COLUMNS), title, notes)
-
-
-def _dataset(results: Results, run: str) -> Dataset:
-    spec = results.record(run).spec
-    return build_dataset(spec.dataset.name, **spec.dataset.options)
-
-
-def _images(dataset: Dataset, first: int) -> list[Batch]:
-    """Return some images of the test split from a position on, each as a batch of one."""
-    every = (image for batch in dataset.batches("test", dataset.evaluation_batch) for image in batch.singles())
-    images = list(islice(every, first, first + IMAGES))
-    if not images:
-        raise UsageError(f"the test split has {dataset.size('test')} images, numbered from 0", f"sequence {first}")
-    return images
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from throughtime.errors import UsageError
-from throughtime.harness.build import build
+from throughtime.harness.by_name import build_dataset
 from throughtime.harness.weights import Which, load_network
 from throughtime.networks.base import Network
 from throughtime.records.results import Results
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from throughtime.datasets.base import Dataset
+    from throughtime.datasets.batch import Batch
 
 MEMBRANES = 5
 """Number of membranes that are drawn."""
@@ -63,7 +65,8 @@ def draw_network(results: Results, run: str, sequence: int = 0, weights: Which =
     """
     record = results.record(run)
     network = load_network(results, run, weights)
-    x = _sequence(build(record.spec.model_copy(update={"device": "cpu"})).dataset, sequence)
+    (single,) = sequences_from(dataset_of(results, run), sequence, 1)
+    x = single.x[:, 0]
     layers = trace(network, x)
     if not layers:
         raise UsageError("the network does not describe its layers, or they have no membranes", where=record.label)
@@ -139,15 +142,22 @@ def _leak(network: Network, x: Tensor, states: list[Any], number: int, t: int) -
     return leak
 
 
-def _sequence(dataset: Dataset, number: int) -> Tensor:
-    """Return a sequence of the test split, [steps, *inputs]."""
-    seen = 0
-    for batch in dataset.batches("test", 64):
-        n = batch.x.shape[1]
-        if number < seen + n:
-            return batch.x[:, number - seen]
-        seen += n
-    raise UsageError(f"the test split has {seen} sequences, numbered from 0", where=f"sequence {number}")
+def dataset_of(results: Results, run: str) -> Dataset:
+    """Return the dataset of a run."""
+    spec = results.record(run).spec
+    return build_dataset(spec.dataset.name, **spec.dataset.options)
+
+
+def sequences_from(dataset: Dataset, first: int, most: int) -> list[Batch]:
+    """Return sequences of the test split from a position on, at most some, each as a batch of one.
+
+    Raises:
+        UsageError: the split has no such position.
+    """
+    every = (single for batch in dataset.batches("test", dataset.evaluation_batch) for single in batch.singles())
+    if sequences := list(islice(every, first, first + most)):
+        return sequences
+    raise UsageError(f"the test split has {dataset.size('test')} sequences, numbered from 0", f"sequence {first}")
 
 
 def _draw_layer(panels: list[Axes], layer: LayerActivity, colour: tuple[float, float, float]) -> None:

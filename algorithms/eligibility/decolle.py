@@ -30,7 +30,7 @@ class DECOLLE(EligibilityRule):
     """Deep continuous local learning: each layer minimises the loss of a fixed random readout of its own spikes.
 
         y_l^t = G_l z_l^t,       L_l^t = G_lᵀ ∂l(y_l^t)/∂y_l^t,       dE_l/dW_ji = Σ_t L_j^t e_ji^t
-        e^t = ε_z^t, the trace of the neuron's own variables (`traces.py`),       E_l = (1/T) Σ_t l(y_l^t)
+        e^t = ε_z^t, the trace of the neuron's own variables (`traces.py`),       E_l = 1/(T − b) Σ_{t ≥ b} l(y_l^t)
 
     G is drawn from N(0, 1)/√size and stays. For neurons that filter their input, ε_v is the filtered input P of the
     source and e = ψ P. No signal passes from a layer to another, and none comes from the readout of the network, which
@@ -42,7 +42,7 @@ class DECOLLE(EligibilityRule):
 
     Args:
         update_every: steps between updates, 1 in the source; null: one update, at the end of the sequence.
-        burn_in: steps at the start of a sequence from which the rule does not learn.
+        burn_in: b, steps at the start of a sequence from which the rule does not learn.
 
     Example:
         >>> rule = tt.build_rule("decolle", burn_in=2)

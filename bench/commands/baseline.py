@@ -13,11 +13,19 @@ import typer
 
 from throughtime.commands.repeat import repeat
 from throughtime.commands.run import run
-from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, SuiteArgument, load_plugins
+from throughtime.commands.terminal import (
+    NONE,
+    BaselinesOption,
+    PaperOption,
+    PluginOption,
+    RepetitionTimeOption,
+    SourceOption,
+    SuiteArgument,
+    load_plugins,
+)
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
 from throughtime.spec import RunSpec, Scale
-from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
@@ -31,9 +39,7 @@ def update(
     suite: SuiteArgument,
     reason: Annotated[str, typer.Option("--reason", "--why", help="The reason, for the log.", metavar="TEXT")],
     scale: Annotated[Scale, typer.Option(help="Scale of the suite.")] = "tiny",
-    baselines: Annotated[
-        Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
-    ] = None,
+    baselines: BaselinesOption = None,
     results: Annotated[
         Path | None,
         typer.Option(help="Results to use; missing runs are added. Default: run everything again.", metavar="DIR"),
@@ -136,9 +142,7 @@ def _first(spec: RunSpec) -> RunSpec:
 @baseline_app.command()
 def unpack(
     folder: Annotated[Path, typer.Argument(help="Results folder to write into.", metavar="DIR")],
-    baselines: Annotated[
-        Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
-    ] = None,
+    baselines: BaselinesOption = None,
     submissions: Annotated[
         Path | None, typer.Option(help="Also the runs of submissions, labelled with their authors.", metavar="DIR")
     ] = None,
@@ -167,10 +171,7 @@ def verify(
         str | None, typer.Option(help="Repeat a run of the lines that changed since this git revision.", metavar="REV")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Which run is repeated; default: a random one.")] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(parser=units.seconds, help="Time limit of a run: 90s, 15m, 2h; default: 30m.", metavar="TIME"),
-    ] = None,
+    timeout: RepetitionTimeOption = None,
     plugin: PluginOption = NONE,
 ) -> None:
     """Check the lines of baselines, repeat a run of each, and print the values edited by hand; exits with 1 if some."""

@@ -15,18 +15,23 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, load_plugins
+from throughtime.commands.terminal import (
+    NONE,
+    BaselinesOption,
+    PaperOption,
+    PluginOption,
+    RepetitionTimeOption,
+    SourceOption,
+    load_plugins,
+)
 from throughtime.errors import UsageError, suggestion
 from throughtime.printing import print_text
 from throughtime.spec import Scale
-from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.records.record import Record
     from throughtime.records.repetitions import Repetition
 
-SECONDS = 1800.0
-"""Default time limit of a repeated training."""
 ROUNDING = 1e-10
 """Largest relative difference of a loss in float64 that rounding explains."""
 
@@ -50,19 +55,15 @@ def repeat(
     listed: Annotated[
         bool, typer.Option("--list", help="Run nothing: print the repeated runs without equal numbers.")
     ] = False,
-    baselines: Annotated[
-        Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(parser=units.seconds, help="Time limit of a run: 90s, 15m, 2h; default: 30m.", metavar="TIME"),
-    ] = None,
+    baselines: BaselinesOption = None,
+    timeout: RepetitionTimeOption = None,
     plugin: PluginOption = NONE,
     paper: PaperOption = NONE,
     source: SourceOption = NONE,
 ) -> None:
     """Train one committed run of each cell again with today's code, to its first evaluation after 20 updates, and
     compare the numbers; exits with 1 if some are other ones. Runs that this code has repeated are skipped."""
+    from throughtime.comparing.audit import SECONDS
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records import baselines as files
     from throughtime.records.repetitions import keep_repetitions, read_repetitions, write_repetition

@@ -44,6 +44,13 @@ StyleOption = Annotated[
         help="screen: title and notes in the figure; paper: 3.3 or 6.9 inches wide, 8 points, caption as text."
     ),
 ]
+BaselinesOption = Annotated[
+    Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
+]
+RepetitionTimeOption = Annotated[
+    float | None,
+    typer.Option(parser=units.seconds, help="Time limit of a run: 90s, 15m, 2h; default: 30m.", metavar="TIME"),
+]
 NONE: list[Path] = []
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from throughtime.comparing.compare import compare_sides, gates_beside
+from throughtime.comparing.interleaved import last_line
 from throughtime.comparing.own_code import OwnCode, rerun_command
 from throughtime.comparing.rows import Row
 from throughtime.comparing.sides import Side
@@ -115,7 +116,7 @@ def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: S
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"it did not end within {seconds:g} s") from error
     if done.returncode not in (0, 1) or not done.stdout.strip():
-        raise UsageError(f"it cannot be repeated: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+        raise UsageError(f"it cannot be repeated: {last_line(done.stderr)}")
     rows: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
     return rows
 

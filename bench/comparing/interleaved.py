@@ -110,7 +110,7 @@ def installed(revision: str, folder: Path) -> dict[str, str]:
     done = subprocess.run([*command, "--target", str(site), str(source)], capture_output=True, text=True)
     if done.returncode:
         hint = "it needs setuptools >= 77 here: pip install 'throughtime[dev]'"
-        raise UsageError(f"the revision cannot be installed: {_last_line(done)}", option, hint)
+        raise UsageError(f"the revision cannot be installed: {last_line(done.stderr or done.stdout)}", option, hint)
     before = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *([before] if before else [])])}
 
@@ -121,7 +121,7 @@ def _timed_once(environment: dict[str, str], words: list[str], results: Path, si
     done = subprocess.run(command, env=environment, cwd=results.parent, capture_output=True, text=True)
     read = Results(results)
     if done.returncode not in (0, 1) or read.frame.empty:
-        raise UsageError(f"the {side} version cannot run the suite: {_last_line(done)}")
+        raise UsageError(f"the {side} version cannot run the suite: {last_line(done.stderr or done.stdout)}")
     return [read.record(run) for run in read.frame["id"]]
 
 
@@ -129,9 +129,9 @@ def _git(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True)
 
 
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit code {done.returncode}"
+def last_line(output: str) -> str:
+    """Return the last line of a process's output, which names its error."""
+    return (output.strip().splitlines() or ["no output"])[-1]
 
 
 def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Sequence[MetricGate]) -> list[Row]:

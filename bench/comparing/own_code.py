@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from throughtime.comparing.interleaved import installed
+from throughtime.comparing.interleaved import installed, last_line
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import unsealed
 from throughtime.records.code_digest import changed_parts
@@ -106,8 +106,7 @@ def losses_in_float64(
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"its losses in float64 took more than {seconds:g} s") from error
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise UsageError(f"the code that made it gives no losses in float64: {last}")
+        raise UsageError(f"the code that made it gives no losses in float64: {last_line(done.stderr)}")
     losses: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
     return losses
 
@@ -161,7 +160,7 @@ def curve_row(
                     if len(curve := read_curve(path.parent)) >= row:
                         return curve[row - 1]
             if over:
-                last = (errors.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+                last = last_line(errors.read_text(errors="replace"))
                 raise UsageError(f"the code that made it did not come to row {row} of its curve here: {last}")
             time.sleep(POLL_SECONDS)
     finally:

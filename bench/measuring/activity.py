@@ -134,7 +134,7 @@ class SynapticOperations(TorchDispatchMode):
     microseconds per operation, so code inside the block should not be timed.
 
     Attributes:
-        of: `dense`, `effective_macs` and `effective_acs` of each weight, by its name in the network.
+        by_weight: `dense`, `effective_macs` and `effective_acs` of each weight, by its name in the network.
         uncounted: the reason why the counts are too small, if they are: the first product without an identifiable
             weight, or the first unknown operation with a weight; None otherwise.
     """

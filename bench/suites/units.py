@@ -50,7 +50,7 @@ def bytes_as_text(count: int) -> str:
         default=("B", 1),
         key=lambda item: item[1],
     )
-    return f"{count / size:.{3 if count < 1000 * size else 4}g} {unit.replace('I', 'i')}"
+    return f"{count / size:.{3 if count < 999.5 * size else 4}g} {unit.replace('I', 'i')}"
 
 
 def duration(seconds: float) -> str:

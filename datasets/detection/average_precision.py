@@ -59,7 +59,7 @@ def average_precision(
 
     Args:
         scores: [k].
-        found: verdicts, [k].
+        matches: verdicts, [k].
         boxes: number of boxes that count.
         rule: see above.
     """

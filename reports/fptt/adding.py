@@ -40,15 +40,13 @@ def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def published(T: int, last: int | None = None) -> pd.DataFrame:
-    """Return the authors' curves of a length in the columns of `curves`: means of 10 iterations, up to the last one.
+def published(T: int) -> pd.DataFrame:
+    """Return the authors' curves of a length in the columns of `curves`: means of 10 iterations.
 
     A curve ends where it becomes NaN.
     """
     table = published_table(f"adding_{T}")
     long = table.melt("iteration", var_name="run", value_name="mse").dropna()
-    if last is not None:
-        long = long[long["iteration"] <= last]
     loops = [loop_of(name) for name in long["run"]]
     # BPTT updates once an iteration, the loops with windows at nine of ten parts.
     updates = long["iteration"] * [1 if rule == "bptt" else 9 for _, rule in loops]

@@ -42,7 +42,7 @@ class Reached(NamedTuple):
     least: list[float]
     """Least mean of the validation error over `AVERAGED` iterations, of each run; infinite for a run without one."""
     end: list[float]
-    """The same mean over the last iterations; infinite for a run that diverged."""
+    """The same mean over the last iterations; infinite for a run that diverged or has fewer iterations."""
     diverged: list[bool]
     last: list[int]
     """Last iteration of each run at which its learning curve has a finite value; 0 without one."""

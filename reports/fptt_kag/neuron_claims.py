@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from throughtime.records.results import Results
 from throughtime.reports.fptt_kag.cells import LTC, difference
-from throughtime.reports.fptt_kag.claims import SMALL
+from throughtime.reports.fptt_kag.claims import CHANGES, OF_PIXELS, SMALL, above_bptt_on_rows
 from throughtime.reports.papers.claims import (
     Answer,
     EachWithin,
@@ -42,8 +42,7 @@ def rows_regulariser_of_others(results: Results) -> Answer:
             }
         )
 
-    reason = "with less without, points (* differs from 0 after Holm)"
-    return judged(results, changes, EachWithin(-SMALL, SMALL), reason, trained(LTC, 20), show=differences)
+    return judged(results, changes, EachWithin(-SMALL, SMALL), CHANGES, trained(LTC, 20), show=differences)
 
 
 @claim(ROWS_OF_OTHERS, REGISTERED)
@@ -53,7 +52,7 @@ def rows_bptt_of_ltc(results: Results) -> Answer:
     Summary: accuracy at K = 7 with the regulariser less that at K = 1 without it, which is BPTT, points, mean over
     n >= 3 replicates. Criterion: above 0.
     """
-    return _above_bptt(results, "ltc")
+    return above_bptt_on_rows(results, "ltc")
 
 
 @claim(ROWS_OF_OTHERS, REGISTERED)
@@ -62,7 +61,7 @@ def rows_bptt_of_lstm(results: Results) -> Answer:
 
     Summary and criterion: those of the plain LTC.
     """
-    return _above_bptt(results, "lstm")
+    return above_bptt_on_rows(results, "lstm")
 
 
 @claim(ROWS_OF_OTHERS, REGISTERED)
@@ -77,14 +76,4 @@ def rows_optimiser_of_lstm(results: Results) -> Answer:
         adam, sgd = (difference(runs, LTC, f"K7{end}", f"K28{end}", "rows", "lstm") for end in ("", "-sgd"))
         return in_common({"Adam less SGD": (adam - sgd).dropna()})
 
-    reason = "points; K = T of pixels is 16 to 32 % under Adam and 80 to 84 % under SGD in the published runs"
-    return judged(results, interaction, Within(low=SMALL), reason, trained(LTC, 20), show=means)
-
-
-def _above_bptt(results: Results, neuron: str) -> Answer:
-    """Judge whether FPTT with K = 7 is more accurate than BPTT on rows, under Adam."""
-
-    def gain(runs: Results) -> Values:
-        return in_common({"K7 less BPTT": difference(runs, LTC, "K7", "K1-none", "rows", neuron)})
-
-    return judged(results, gain, Within(low=0.0), "points", trained(LTC, 20), show=means)
+    return judged(results, interaction, Within(low=SMALL), OF_PIXELS, trained(LTC, 20), show=means)

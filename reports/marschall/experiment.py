@@ -28,7 +28,7 @@ REPLICATES = 3
 
 
 class Follower(NamedTuple):
-    """A started rule, and the gradients of its last update by parameter; None for a parameter without one."""
+    """A started rule, and the gradients of its last update by parameter; 0 for a parameter without one."""
 
     rule: LearningRule
     gradients: dict[str, Tensor]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from throughtime.errors import UsageError
 from throughtime.records.provenance import git_state
@@ -44,8 +45,8 @@ class RecomputedValue(NamedTuple):
         """Return whether the values differ by more than rounding; True without a stored value."""
         if self.stored is None:
             return True
-        pairs = zip(_numbers(self.computed), _numbers(self.stored), strict=True)
-        return not all(math.isclose(new, old, rel_tol=SAME, abs_tol=1e-12) for new, old in pairs)
+        new, old = _numbers(self.computed), _numbers(self.stored)
+        return len(new) != len(old) or not np.allclose(new, old, rtol=SAME, atol=1e-12, equal_nan=True)
 
     def __str__(self) -> str:
         if self.stored is None:

@@ -159,7 +159,7 @@ def test_detections_are_drawn_where_the_network_sees_them(grids, store, tmp_path
     assert (tmp_path / "out" / "detections-bptt-rnn-grids-images-0.png").is_file()
     capsys.readouterr()
     assert main([*arguments, "8"]) == 2
-    assert "the test split has 8 images, numbered from 0" in capsys.readouterr().err
+    assert "the test split has 8 sequences, numbered from 0" in capsys.readouterr().err
 
 
 def test_weak_detections_are_not_drawn(grids, store):

@@ -56,6 +56,10 @@ def test_a_value_that_differs_is_named_with_both_numbers(calls, tmp_path):
     assert not comparisons[0].differs, "by rounding"
     store(comparisons)
     assert "abcdefg" in (tmp_path / FILE).read_text(), "an equal value keeps its commit"
+    (tmp_path / FILE).write_text('{"area(3.0, 2.0)": {"value": 6.0, "commit": "abcdefg"}}')
+    with computing() as comparisons:
+        area(3.0)
+    assert comparisons[0].differs, "another number of values"
 
 
 def test_values_are_not_stored_with_a_commit_that_did_not_give_them(calls, monkeypatch):

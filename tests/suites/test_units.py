@@ -43,7 +43,14 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(312, "312 B"), (1023, "1023 B"), (4404019, "4.2 MiB"), (1000 * 2**20, "1000 MiB"), (12 * 2**40, "12 TiB")],
+    [
+        (312, "312 B"),
+        (1023, "1023 B"),
+        (4404019, "4.2 MiB"),
+        (1000 * 2**20, "1000 MiB"),
+        (2**30 - 1, "1024 MiB"),
+        (12 * 2**40, "12 TiB"),
+    ],
 )
 def test_bytes_are_written_without_an_exponent(count, text):
     assert units.bytes_as_text(count) == text

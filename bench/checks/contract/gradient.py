@@ -12,11 +12,9 @@ from throughtime.algorithms.base import LearningRule, LossAt
 from throughtime.checks import tiny
 from throughtime.checks.cases import Case
 from throughtime.checks.fact import DoesNotApplyError, Observed
-from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.trees import detached
 
-TASK = Classification(tiny.CLASSES)
 Rule = Callable[[], LearningRule]
 """A function that returns a fresh rule."""
 

@@ -31,7 +31,7 @@ def paired_difference(base: Sequence[Sequence[bool]], new: Sequence[Sequence[boo
         new: the same, of the same sequences.
 
     Returns:
-        The mean difference, the ends and R; for R = 1 the ends are None, because nothing is known about other runs.
+        The mean difference, the ends and R; the ends are None for R = 1 or n = 1, where a variance is unknown.
 
     Raises:
         ValueError: the groups differ in the number of runs or of sequences, or have none.

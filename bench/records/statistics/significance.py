@@ -130,7 +130,7 @@ def _arrangements(total: int, n: int) -> np.ndarray:
 
 
 def smallest_p(n_base: int, n_new: int) -> float:
-    """Return the smallest p of `permutation_p` for these numbers of values: 2 / C(n_base + n_new, n_base)."""
+    """Return the smallest p of an exact `permutation_p` for these numbers of values: 2 / C(n_base + n_new, n_base)."""
     return min(1.0, 2 / math.comb(n_base + n_new, n_base))
 
 
