@@ -49,11 +49,9 @@ def relative_to_bptt(results: Results, suite: str, scale: str) -> Relative:
         NaN.
     """
     cells = rule_matrix(results, suite, scale)
-    cells = cells[cells["n"] > 0]
-    runs = runs_of(results, suite, scale)
-    for column, measure in (("bytes", "peak_live_bytes_streamed"), ("ratio", "time_over_bptt")):
-        costs = summarise(runs, measure)[[*KEYS, "mean"]].rename(columns={"mean": column})
-        cells = cells.merge(costs, on=KEYS, how="left")
+    cells = cells[cells["n"] > 0].rename(columns={"peak_live_bytes_streamed": "bytes"})
+    ratios = summarise(runs_of(results, suite, scale), "time_over_bptt")[[*KEYS, "mean"]]
+    cells = cells.merge(ratios.rename(columns={"mean": "ratio"}), on=KEYS, how="left")
     bptt = cells[cells["rule"] == REFERENCE][[*TASK, "mean", "values", "bytes", "wall_time"]]
     cells = cells.merge(bptt, on=TASK, suffixes=("", "_bptt"))
     sign, is_bptt = np.where(cells["better"] == "higher", 1, -1), cells["rule"] == REFERENCE

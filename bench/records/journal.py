@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import pydantic
 
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, first_fault
 from throughtime.records.record import Status
 from throughtime.spec import Pass, Scale
 
@@ -108,9 +108,8 @@ def read_journal(path: Path) -> JournalLines:
             events.append(_EVENT.validate_json(line))
         except pydantic.ValidationError as error:
             if line.endswith(b"\n"):
-                first = error.errors(include_url=False)[0]
-                place = ".".join(map(str, first["loc"]))
-                broken.append(f"{path}:{number}: no event of a sweep: {place and f'{place}: '}{first['msg']}")
+                place, message = first_fault(error)
+                broken.append(f"{path}:{number}: no event of a sweep: {place and f'{place}: '}{message}")
     if not events or not isinstance(events[0], Began):
         why = f" ({broken[0].partition(': ')[2]})" if broken else ""
         raise UsageError(f"not a journal{why}", where=str(path), hint="`throughtime run` writes it anew")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from throughtime.datasets.task import Classification
-from throughtime.harness.learner import Learner
 from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Partials
-from throughtime.registry import ALGORITHMS, NEURONS
+from throughtime.registry import NEURONS
+from throughtime.reports.layer_gradients import gradients_by_parameter
 
 STEPS, BATCH, INPUTS, SIZE, CLASSES = 60, 3, 4, 7, 3
 OPTIONS = {
@@ -57,7 +56,7 @@ def gradients(neuron: str, block: int, carried: bool = True) -> tuple[Tensor, Te
         carried: whether the traces go on from block to block; if not, the scan forgets them.
     """
     network, x, target = drawn(neuron, SIZE, STEPS, BATCH)
-    return by_scans(network, x, target, block, carried), _eprop_step(copy.deepcopy(network), x, target)
+    return by_scans(network, x, target, block, carried), _eprop_gradient(network, x, target)
 
 
 def by_scans(network: Recurrent, x: Tensor, target: Tensor, block: int, carried: bool = True) -> Tensor:
@@ -129,11 +128,9 @@ def drawn(neuron: str, size: int, steps: int, batch: int) -> tuple[Recurrent, Te
         return network, 2 * torch.randn(steps, batch, INPUTS).double(), torch.randint(CLASSES, (batch,))
 
 
-def _eprop_step(network: Recurrent, x: Tensor, target: Tensor) -> Tensor:
-    """Return the step of SGD with a learning rate of 1 under `eprop`, [size, fan-in]."""
+def _eprop_gradient(network: Recurrent, x: Tensor, target: Tensor) -> Tensor:
+    """Return the gradient of `eprop`, [size, fan-in]."""
     layer = network.layers[0]
     maps = (layer.inward.weight, layer.recurrent.weight, layer.inward.bias)
-    before = [p.detach().clone().view(layer.neuron.size, -1) for p in maps]
-    learner = Learner(network, ALGORITHMS["eprop"].factory(loss_at="every"), Classification(CLASSES), len(x))
-    learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=1.0))
-    return torch.cat([old - p.detach().view_as(old) for old, p in zip(before, maps, strict=True)], 1)
+    by = gradients_by_parameter(network, "eprop", x, target, Classification(CLASSES))
+    return torch.cat([by[p].view(layer.neuron.size, -1) for p in maps], 1)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from throughtime.datasets.task import Classification
 from throughtime.harness.build import build
-from throughtime.harness.learner import Learner
 from throughtime.measuring.exact_memory import exact_memory
-from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
+from throughtime.registry import NETWORKS, NEURONS
+from throughtime.reports.layer_gradients import gradients_by_parameter
 from throughtime.suites.suite import load_suite
 
 STEPS, BATCH, INPUTS, CELLS, CLASSES = 70, 10, 3, 5, 4
@@ -19,7 +19,7 @@ STEPS, BATCH, INPUTS, CELLS, CLASSES = 70, 10, 3, 5, 4
 
 
 def gradient(rule: str, layers: int, connected: bool) -> Tensor:
-    """Return a rule's gradient of all parameters, flat: the step of SGD with a learning rate of 1."""
+    """Return a rule's gradient of all parameters, flat."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(123)
         stack = [{"name": f"h{n}", "dense": CELLS, "recurrent": connected} for n in range(layers)]
@@ -27,10 +27,8 @@ def gradient(rule: str, layers: int, connected: bool) -> Tensor:
         options = NETWORKS["layered"].checked(options)
         network = NETWORKS["layered"].factory(INPUTS, CLASSES, NEURONS["elstm"].factory, **options).double()
         x, target = torch.rand(STEPS, BATCH, INPUTS).double(), torch.randint(CLASSES, (BATCH,))
-    before = torch.cat([p.detach().flatten() for p in network.parameters()])
-    learner = Learner(network, ALGORITHMS[rule].factory(loss_at="every"), Classification(CLASSES), STEPS)
-    learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=1.0))
-    return before - torch.cat([p.detach().flatten() for p in network.parameters()])
+    by = gradients_by_parameter(network, rule, x, target, Classification(CLASSES))
+    return torch.cat([step.flatten() for step in by.values()])
 
 
 def bytes_without_data(rule: str, steps: int) -> int:
