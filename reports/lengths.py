@@ -150,16 +150,20 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
         A row for each combination: `rule`, the one of the highest median accuracy among those whose exact bytes fit the
         budget, of equal ones that of the fewest bytes; its `accuracy` and `n`; `loss`, the accuracy of the best rule at
         any memory minus its own; `state`: `run`; `not run`, where no rule was trained at this T, or none of those that
-        fit; `none fits`, where bytes of all rules are known and exceed the budget.
+        fit; `none fits`, where bytes of all rules are known and exceed the budget; `not measured`, where the bytes of a
+        more accurate rule are unknown.
     """
     rows = []
     for (task, neuron, T), group in groups(cells, [*PANEL, "T"]):
-        trained = group[(group["n"] > 0) & group["bytes"].notna()]
+        trained = group[group["n"] > 0]
+        unmeasured = trained.loc[trained["bytes"].isna(), "accuracy"].max()  # NaN, which no accuracy is below, of none
         for budget, limit in BUDGETS.items():
             fitting = trained[trained["bytes"] <= limit].sort_values(["accuracy", "bytes"], ascending=[False, True])
             row: dict[str, Any] = {"task": task, "neuron": neuron, "T": T, "budget": budget}
             if fitting.empty:
                 row["state"] = "none fits" if (group["bytes"] > limit).all() else "not run"
+            elif unmeasured > fitting["accuracy"].iloc[0]:
+                row["state"] = "not measured"
             else:
                 best = fitting.iloc[0]
                 row |= {"state": "run", "rule": best["rule"], "accuracy": best["accuracy"], "n": int(best["n"])}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tests.synthetic_records import DIVERGED, measure, put, results, run_spec
@@ -84,6 +86,13 @@ def test_the_best_rule_of_each_budget_and_what_it_loses(store):
     assert chosen.loc[(50, "8 MB"), "loss"] == 0
     # OTTT fits at T = 100 and was not trained there; nothing was trained at T = 200.
     assert chosen.loc[[(100, "256 kB"), (200, "8 MB")], "state"].tolist() == ["not run", "not run"]
+
+
+def test_a_budget_has_no_best_rule_where_the_bytes_of_a_better_one_are_unknown(store):
+    cells = length_cells(Results(store.folder), "length", "laptop")
+    cells.loc[(cells["rule"] == "bptt") & (cells["T"] == 50), "bytes"] = math.nan
+    chosen = budget_map(cells).set_index(["T", "budget"])
+    assert chosen.loc[(50, "8 GB"), "state"] == "not measured" and chosen.loc[(100, "8 GB"), "rule"] == "eprop"
 
 
 def test_no_rule_fits_only_where_all_bytes_are_known_and_too_many(store):
