@@ -12,6 +12,8 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from throughtime.errors import UsageError
+
 
 class Display(NamedTuple):
     """Appearance of a component in tables and figures."""
@@ -25,6 +27,26 @@ class Display(NamedTuple):
     """Colour of its lines in figures, in matplotlib's notation; None: a shade of its family's, or of the palette's."""
     family: str = ""
     """The folder of its file in the package, such as `eligibility`; empty for plugins."""
+
+
+def checked_name(name: Any, decorator: str) -> str:
+    """Return the name of a component; UsageError for a decorator without one."""
+    if not isinstance(name, str) or not name:
+        raise UsageError("a decorator takes the name of the component", hint=f'write @{decorator}("name")')
+    return name
+
+
+def checked(display: Display, decorator: str) -> Display:
+    """Return a display; UsageError for an order, title or colour that is none."""
+    place = f'@{decorator}("{display.name}")'
+    if not isinstance(display.order, int | None) or not isinstance(display.title, str | None):
+        raise UsageError("the order is a whole number, and the title a text", place)
+    if display.colour is not None and not display.family:  # colours of the package need no import of matplotlib
+        from matplotlib.colors import is_color_like
+
+        if not is_color_like(display.colour):
+            raise UsageError(f'"{display.colour}" is not a colour', place, "such as tab:red")
+    return display
 
 
 Marked = tuple[Path, ast.FunctionDef | ast.ClassDef, ast.Call]

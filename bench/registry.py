@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from throughtime.display import Display, declared, declared_modules
+from throughtime.display import Display, checked, checked_name, declared, declared_modules
 from throughtime.errors import UsageError, first_line, raised_at, suggestion
 from throughtime.python_files import import_file, module_name
 from throughtime.renamed import replacement
@@ -133,16 +133,18 @@ class Registry:
             colour: of its lines in figures, in matplotlib's notation (`"tab:red"`); None: the palette's next colour.
 
         Raises:
-            UsageError: another component has the name; the message gives the place of both.
+            UsageError: another component has the name (the message gives both places), or an argument is no such thing.
 
         Example:
             >>> @tt.algorithm("my_bptt")
             ... class MyBPTT(type(tt.build_rule("bptt"))): ...
         """
 
+        name = checked_name(name, self.decorator)
+
         def add(factory: Factory) -> Factory:
             family = factory.__module__.split(".")[-2] if _origin(factory) == "throughtime" else ""
-            display = Display(name, order, title, colour, family)
+            display = checked(Display(name, order, title, colour, family), self.decorator)
             component = Component(self.kind, name, factory, _origin(factory), display)
             other = self._components.get(name)
             if other is not None and other.factory is not factory:
@@ -151,8 +153,7 @@ class Registry:
                     hint=f"first at {other.place}, again at {component.place}",
                 )
             self._components[name] = component
-            if on_registration := getattr(factory, "on_registration", None):
-                on_registration()
+            getattr(factory, "on_registration", lambda: None)()
             return factory
 
         return add

@@ -79,6 +79,21 @@ def test_loading_twice_does_nothing(plugin):
     assert ALGORITHMS["patience"].factory is first
 
 
+@pytest.mark.parametrize(
+    ("decorator", "said"),
+    [
+        ("@algorithm", '@algorithm("name")'),
+        ("@algorithm(5)", '@algorithm("name")'),
+        ('@algorithm("mine", order="3")', "the order is a whole number"),
+        ('@algorithm("mine", colour="tab:brwn")', '"tab:brwn" is not a colour'),
+    ],
+)
+def test_a_decorator_with_wrong_arguments_is_refused(plugin, decorator, said):
+    with pytest.raises(UsageError) as caught:
+        load_plugin(plugin(f"from throughtime import algorithm\n\n{decorator}\nclass Mine: ...\n"))
+    assert said in str(caught.value) and not ALGORITHMS.names()
+
+
 def test_one_name_twice_names_both_places_and_keeps_the_first(plugin):
     first, second = plugin(THREE), plugin("\n\n" + THREE.replace('"leaky"', '"other"'), "second.py")
     load_plugin(first)

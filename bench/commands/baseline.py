@@ -22,6 +22,8 @@ from throughtime.commands.terminal import (
     SourceOption,
     SuiteArgument,
     load_plugins,
+    load_results,
+    stoppable,
 )
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
@@ -58,7 +60,6 @@ def update(
     from throughtime.comparing.text import text
     from throughtime.records import baselines as files
     from throughtime.records.repetitions import keep_repetitions
-    from throughtime.records.results import Results
     from throughtime.records.store import Store
     from throughtime.suites.suite import load_suite
 
@@ -81,7 +82,7 @@ def update(
         before = files.read_baseline(path) if path.exists() else []
         if recorded and before:
             files.unpack(path, Store(folder))
-        made = Results.load(folder, [name]).select(scale=scale)
+        made = load_results(folder, [name]).select(scale=scale)
         runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
         records = [made.record(run_id) for run_id in runs]
         curves = {run_id: made.curve(run_id) for run_id in runs}
@@ -184,10 +185,11 @@ def verify(
         baselines.read_baseline(path)  # refuses lines that contradict themselves, before anything runs
     drawn = secrets.randbelow(2**32) if seed is None else seed
     edited, unclear = 0, 0
-    for path in paths:
-        outcome = audit(path, since, drawn, timeout or SECONDS, plugin)
-        edited, unclear = edited + len(outcome.edited), unclear + len(outcome.unclear)
-        print_text(outcome, flush=True)
+    with stoppable():
+        for path in paths:
+            outcome = audit(path, since, drawn, timeout or SECONDS, plugin)
+            edited, unclear = edited + len(outcome.edited), unclear + len(outcome.unclear)
+            print_text(outcome, flush=True)
     undecided = f", not decided by one run: {unclear}" if unclear else ""
     print_text(f"values edited by hand: {edited}{undecided} (--seed {drawn})")
     if edited:

@@ -73,6 +73,9 @@ def compare(
     if out is None:
         print_text(written)
     else:
-        write_whole(out, written + "\n")
+        try:
+            write_whole(out, written + "\n")
+        except OSError as error:  # exit code 1 would mean a regression
+            raise UsageError(f"the comparison cannot be written: {error.strerror}", str(out)) from error
         print_text(f"{out}: {headline(comparison)}")
     raise typer.Exit(comparison.exit_code)

@@ -11,7 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
+from throughtime.commands.terminal import (
+    NONE,
+    JsonOption,
+    PluginOption,
+    ResultsOption,
+    load_plugins,
+    load_results,
+    print_rows,
+)
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
@@ -28,13 +36,12 @@ def compare_rules(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two rules on each dataset and neuron that both were run on, paired over replicates, with intervals."""
-    from throughtime.records.results import Results
     from throughtime.reports.quantities import quantity
     from throughtime.reports.rule_matrix import SIGNS
     from throughtime.reports.rule_pairs import METHOD, rule_pairs
 
     load_plugins(plugin)
-    rows = rule_pairs(Results.load(results, suite or ()), rule, other).to_dict("records")
+    rows = rule_pairs(load_results(results, suite or ()), rule, other).to_dict("records")
     if as_json:
         return print_rows([{str(name): _plain(value) for name, value in row.items()} for row in rows], True)
     signs = {word: SIGNS[word] for word in UNDECIDED if word in {row["word"] for row in rows}}

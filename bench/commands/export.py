@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from throughtime.commands.terminal import NONE, OutOption, PluginOption, ResultsOption, load_plugins
+from throughtime.commands.terminal import NONE, OutOption, PluginOption, ResultsOption, load_plugins, load_results
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
@@ -23,9 +23,8 @@ def parquet(
 ) -> None:
     """Write runs.parquet and curves.parquet: a row for each run, and for each epoch of its learning curve."""
     from throughtime.records.exports import to_parquet
-    from throughtime.records.results import Results
 
-    for path in to_parquet(Results.load(results, suite or ()), out):
+    for path in to_parquet(load_results(results, suite or ()), out):
         print_text(path)
 
 
@@ -35,9 +34,8 @@ def tensorboard(
 ) -> None:
     """Write TensorBoard logs of curves, options and measures; needs the package tensorboard."""
     from throughtime.records.exports import to_tensorboard
-    from throughtime.records.results import Results
 
-    written = to_tensorboard(Results.load(results, suite or ()), out)
+    written = to_tensorboard(load_results(results, suite or ()), out)
     print_text(f"{len(written)} runs; next: `tensorboard --logdir {out}`")
 
 
@@ -47,9 +45,8 @@ def weights_and_biases(
 ) -> None:
     """Write offline runs of Weights & Biases, without network; needs the package wandb."""
     from throughtime.records.exports import to_wandb
-    from throughtime.records.results import Results
 
-    written = to_wandb(Results.load(results, suite or ()), out)
+    written = to_wandb(load_results(results, suite or ()), out)
     print_text(f"{len(written)} runs; next: `wandb sync {out / 'wandb'}/offline-run-*`")
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -36,7 +35,7 @@ from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
 if TYPE_CHECKING:
-    from throughtime.records.results import Results
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,16 +74,6 @@ for command in (*sweep_commands, *paper_commands, compare_cli.compare, peers_cli
     app.command()(command)
 
 
-def _loaded(folder: Path, suites: Sequence[str]) -> Results:
-    """Load results, and print the records that cannot be read to stderr."""
-    from throughtime.records.results import Results
-
-    results = Results.load(folder, suites)
-    for line in results.broken:
-        print_text(f"broken: {line}", file=sys.stderr)
-    return results
-
-
 @app.command()
 def table(
     suite: Annotated[str | None, typer.Argument(help="One suite; default: all in the results.")] = None,
@@ -107,7 +96,9 @@ def table(
     from throughtime.reports.tables import render
 
     terminal.load_plugins(plugin)
-    runs = _loaded(results, [suite] if suite else ()).matching(rule=rules, neuron=neurons, dataset=datasets)
+    runs = terminal.load_results(results, [suite] if suite else ()).matching(
+        rule=rules, neuron=neurons, dataset=datasets
+    )
     width = shutil.get_terminal_size((120, 24)).columns
     print_text(render(runs, measure, "json" if as_json else form, width))
 
@@ -140,7 +131,7 @@ def figure(
     if unequal := [text for text in colours if "=" not in text]:
         raise UsageError("a colour is NAME=COLOUR", f"--colours {unequal[0]}", "such as 'fptt=#d55e00'")
     look = Look(style, width, {name: colour for name, _, colour in (text.rpartition("=") for text in colours)})
-    loaded = _loaded(results, suite or ())
+    loaded = terminal.load_results(results, suite or ())
     terminal.print_stale(loaded)
     for name, drawn in write_figures(loaded, out, look, Choice(only, measure), _print_drawing).items():
         print_text(
@@ -160,7 +151,7 @@ def report(
     from throughtime.reports.page.report import write_report
 
     terminal.load_plugins(plugin, paper)
-    path = write_report(_loaded(results, suite or ()), out, _print_drawing)
+    path = write_report(terminal.load_results(results, suite or ()), out, _print_drawing)
     print_text(f"report: {path.resolve()}")
 
 

@@ -109,7 +109,9 @@ def _runs(results: Path | None, paper: Paper) -> Results:
     from throughtime.records.committed import CommittedStore
     from throughtime.records.results import Results
 
-    return Results(CommittedStore(results), paper.evidence)
+    runs = Results(CommittedStore(results), paper.evidence)
+    terminal.print_broken(runs)
+    return runs
 
 
 def reproduce(

@@ -27,7 +27,6 @@ def show(
     """Draw spikes, membranes and time constants of a trained network, or the detections of one that finds objects;
     needs a suite with `keep_weights: true`."""
     from throughtime.datasets.files.fetch import add_source
-    from throughtime.records.results import Results
     from throughtime.reports.cells import slug
     from throughtime.reports.detections import detects, draw_detections
     from throughtime.reports.drawing import save
@@ -36,7 +35,7 @@ def show(
 
     terminal.load_plugins(plugin)
     add_source(*source)
-    loaded = Results.load(results)
+    loaded = terminal.load_results(results)
     draw, what = (draw_detections, "detections") if detects(loaded, run) else (draw_network, "network")
     with figure_look(Look(style)):
         paths = save(draw(loaded, run, sequence, weights), out, f"{what}-{slug(loaded.record(run).label)}")

@@ -39,13 +39,12 @@ def submit(
     if check is not None:
         return _check(check, seed, timeout)
     from throughtime.comparing.submissions import write_submission
-    from throughtime.records.results import Results
     from throughtime.registry import KINDS
 
     if not author.strip():
         raise UsageError("tables show results with their author", "--author", "--author 'Your Name'")
     terminal.load_plugins(plugin)
-    chosen = Results.load(results, [str(suite)]).select(scale=scale).matching(rule=rule)
+    chosen = terminal.load_results(results, [str(suite)]).select(scale=scale).matching(rule=rule)
     if chosen.frame.empty:
         raise UsageError(f"no run of {suite} at scale {scale} is recorded", str(results))
     for kind, registry in KINDS.items():
@@ -65,7 +64,8 @@ def _check(path: Path, seed: int | None, timeout: float | None) -> None:
     from throughtime.comparing.submissions import check_submission
 
     drawn = secrets.randbelow(2**32) if seed is None else seed
-    outcome = check_submission(path, drawn, timeout or SECONDS)
+    with terminal.stoppable():
+        outcome = check_submission(path, drawn, timeout or SECONDS)
     print_text(f"{outcome} (--seed {drawn})")
     if outcome.edited or outcome.undecided:
         raise typer.Exit(1)

@@ -101,19 +101,16 @@ def rerun(
     from throughtime.running.limits import Limits
     from throughtime.running.rerun import find_record
     from throughtime.running.rerun import rerun as rerun_of
-    from throughtime.running.signals import AskedToStop, signals_raised
 
     add_source(*source)
     terminal.load_plugins(plugin)
     stored = find_record(record, Store(results))
     progress = progress_for(as_json)
     try:
-        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, signals_raised():
+        with terminal.stoppable(), tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
             engine = LocalEngine([str(path.resolve()) for path in plugin], Limits(), 1, progress.show)
             with closing(engine):
                 _, differences = rerun_of(stored, Path(folder), engine, progress)
-    except AskedToStop as stop:
-        raise typer.Exit(128 + stop.signum) from None
     finally:
         progress.end()
     terminal.print_rows([difference._asdict() for difference in differences], as_json)

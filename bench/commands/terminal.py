@@ -133,6 +133,33 @@ def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:
     add_papers(*papers)
 
 
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Context manager in which SIGINT, SIGTERM and SIGHUP end a command after what it has to clear away."""
+    from throughtime.running.signals import AskedToStop, signals_raised
+
+    try:
+        with signals_raised():
+            yield
+    except AskedToStop as stop:
+        raise typer.Exit(128 + stop.signum) from None
+
+
+def load_results(folder: Path, suites: Sequence[str] = ()) -> Results:
+    """Load results, and print the records that cannot be read to stderr."""
+    from throughtime.records.results import Results
+
+    results = Results.load(folder, suites)
+    print_broken(results)
+    return results
+
+
+def print_broken(results: Results) -> None:
+    """Print the records that cannot be read to stderr."""
+    for line in results.broken:
+        print_text(f"broken: {line}", file=sys.stderr)
+
+
 def print_stale(*results: Results) -> None:
     """Print to stderr how many runs of which suites other code than today's made, and what repetitions of them gave;
     nothing if there are none."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from throughtime.comparing.compare import compare_sides, gates_beside
 from throughtime.comparing.interleaved import last_line
-from throughtime.comparing.own_code import OwnCode, rerun_command
+from throughtime.comparing.own_code import OwnCode, ended, rerun_command
 from throughtime.comparing.rows import Row
 from throughtime.comparing.sides import Side
 from throughtime.errors import UsageError
@@ -109,15 +109,16 @@ def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: S
     """
     environment = OwnCode(place).environment(record)
     command = rerun_command(unsealed(line), place, plugins)
-    try:
-        done = subprocess.run(
-            command, env=environment, cwd=place, capture_output=True, text=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"it did not end within {seconds:g} s") from error
-    if done.returncode not in (0, 1) or not done.stdout.strip():
-        raise UsageError(f"it cannot be repeated: {last_line(done.stderr)}")
-    rows: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(command, env=environment, cwd=place, stdout=pipe, stderr=pipe, text=True)
+    with started as process, ended(process):
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise UsageError(f"it did not end within {seconds:g} s") from error
+    if process.returncode not in (0, 1) or not output.strip():
+        raise UsageError(f"it cannot be repeated: {last_line(errors)}")
+    rows: list[dict[str, Any]] = json.loads(last_line(output))
     return rows
 
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def curve_row(
         process = subprocess.Popen(
             command, env={**environment, "TMPDIR": str(scratch)}, cwd=place, stdout=subprocess.DEVNULL, stderr=said
         )
-    try:
+    with ended(process):
         while True:
             over = process.poll() is not None or time.monotonic() > end
             with suppress(FileNotFoundError):  # the process has removed its folders since
@@ -163,6 +163,13 @@ def curve_row(
                 last = last_line(errors.read_text(errors="replace"))
                 raise UsageError(f"the code that made it did not come to row {row} of its curve here: {last}")
             time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Context manager at whose end a process is terminated, so that it ends the processes that it started."""
+    try:
+        yield
     finally:
         process.terminate()
         try:

@@ -68,9 +68,11 @@ def write_submission(
 ) -> Path:
     """Write records of one suite at one scale as `<suite>-<scale>-<author>.jsonl`; return the path.
 
+    Runs that the author's file has already stay in it, unless these records have the same cell and replicate.
+
     Raises:
-        UsageError: the suite is not of the package, a component is in no file that is given, or the file is larger than
-            `MOST_BYTES`.
+        UsageError: the suite is not of the package, a component is in no file that is given, the file is another
+            author's, or it is larger than `MOST_BYTES`.
     """
     first = records[0].spec
     if first.suite not in suite_names():
@@ -84,19 +86,27 @@ def write_submission(
                 raise UsageError(f"{component.name} is not of the package: its source is missing", component.origin)
     if len({path.name for path in plugins}) < len(given):
         raise UsageError("two plugins have the same file name", "--plugin", "rename one of them")
+    path = folder / f"{first.suite}-{first.scale}-{slug(author)}.jsonl"
+    sources, submitted = dict[str, str](), list[Record]()
+    if path.exists():
+        before = read_submission(path)
+        if before.header.author != author.strip():
+            raise UsageError(f"this file is of {before.header.author}", str(path), "give another --author")
+        sources, submitted = before.header.plugins, before.records
+    sources |= {plugin.name: plugin.read_text(encoding="utf-8") for plugin in plugins}
+    runs = {(record.spec.cell, record.spec.replicate): record for record in (*submitted, *records)}
     try:
         header = Header(
             suite=first.suite,
             scale=first.scale,
             author=author.strip(),
             when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            plugins={path.name: path.read_text(encoding="utf-8") for path in plugins},
+            plugins=sources,
         )
     except pydantic.ValidationError as error:
         raise UsageError("an author is a name of at most 80 characters on one line", "--author") from error
-    ordered = sorted(records, key=lambda record: (record.spec.cell, record.spec.replicate))
-    text = "\n".join([sealed(header.model_dump_json()), *map(line_of, ordered)]) + "\n"
-    path = folder / f"{first.suite}-{first.scale}-{slug(author)}.jsonl"
+    lines = [line_of(runs[key]) for key in sorted(runs)]
+    text = "\n".join([sealed(header.model_dump_json()), *lines]) + "\n"
     if (size := len(text.encode())) > MOST_BYTES:
         hint = "submit your rules alone: --rule NAME"
         raise UsageError(f"the submission would take {size / 1e6:.1f} MB of at most {MOST_BYTES / 1e6:g}", hint=hint)
@@ -155,7 +165,13 @@ def check_submission(path: Path, seed: int, seconds: float) -> Audit:
 
 def unpack_submissions(folder: Path, store: Store) -> int:
     """Write the runs of all submissions of a folder to a results folder, their rules labelled `<label>@<author>` and
-    with a remark; return their number."""
+    with a remark; return their number.
+
+    Raises:
+        UsageError: there is no such folder, or as `read_submission`.
+    """
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", str(folder))
     written = 0
     for path in sorted(folder.glob("*.jsonl")):
         submission = read_submission(path)

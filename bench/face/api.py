@@ -34,7 +34,7 @@ def run(
     rerun: Rerun = "none",
     set: Mapping[str, Any] = MappingProxyType({}),
     jobs: int | None = None,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     quiet: bool = False,
     log: Log | str | None = None,
 ) -> Results:
@@ -53,7 +53,7 @@ def run(
             those of `--set`: `training.NAME`, `rule.NAME` (likewise neuron, network, dataset), `LABEL.NAME`, or a key
             of the suite.
         jobs: number of concurrent training passes; None: one per core.
-        plugins: Python files that register components.
+        plugins: a Python file, or several, that register components.
         quiet: print no progress to stderr.
         log: receives the learning curves while the runs train, see `running/logs.py`: `"tensorboard"`, `"wandb"`, or a
             function of the iteration and a dict with the run's label and the numbers of an epoch; None: nothing does.
@@ -83,11 +83,12 @@ def run(
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"should be at least 1, not {jobs}", "jobs")
-    if rerun not in get_args(Rerun):
-        raise UsageError(f'no choice "{rerun}"', "rerun", suggestion(rerun, get_args(Rerun)))
+    for argument, value, choices in (("rerun", rerun, get_args(Rerun)), ("scale", scale, get_args(Scale))):
+        if value not in choices:
+            raise UsageError(f'no choice "{value}"', argument, suggestion(value, choices))
     curves = None if log is None else log_of(log, Path(results))
     start_fork_server()
-    files = [str(Path(plugin).resolve()) for plugin in plugins]
+    files = [str(Path(plugin).resolve()) for plugin in ([plugins] if isinstance(plugins, str | Path) else plugins)]
     for file in files:
         load_plugin(file)
     changes = [f"{name}={json.dumps(value)}" for name, value in set.items()]
@@ -263,6 +264,10 @@ def bytes(
     entries = [rules] if isinstance(rules, str | Mapping) else rules
     named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
     lengths = [steps] if isinstance(steps, int) else steps
+    if min(lengths, default=1) < 1:
+        raise UsageError(f"should be at least 1, not {min(lengths)}", "steps")
+    if not all("name" in entry for entry in named):
+        raise UsageError("a rule with options has a name", "rules", 'for example {"name": "fptt", "parts": 3}')
     sizes = Sizes(tuple(hidden), inputs, outputs, batch, "step" if per_step else "end")
     counted = training_bytes([(rule.pop("name"), rule) for rule in named], neuron, lengths, sizes)
     return pd.DataFrame([row.row() for row in counted])
@@ -313,6 +318,8 @@ def recommend(
             memory = size(memory)
         except ValueError as error:
             raise UsageError(str(error)) from error
+    if steps < 1:
+        raise UsageError(f"should be at least 1, not {steps}", "steps")
     NEURONS[neuron]  # a wrong name is refused before the records are read
     evidence = evidence_in(None) if results is None else _loaded(results)
     return recommendations(evidence, steps, memory, neuron, Sizes(tuple(hidden), inputs, outputs, batch))

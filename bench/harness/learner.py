@@ -132,8 +132,10 @@ class Learner:
         """Continue from the `state_dict` of a learner that was built in the same way; training is then bit for bit that
         of the other learner.
 
+        The state does not name its rule: that of another rule, or of other options, may be accepted.
+
         Raises:
-            UsageError: the state belongs to another network or rule; both are then restored in part.
+            UsageError: the state does not fit network or rule; both are then restored in part.
         """
         try:
             self.network.load_state_dict(state["network"])

@@ -14,9 +14,9 @@ from typing import Any
 
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import parsed, refuse_repeated
-from throughtime.records.files import CURVE, RECORD
+from throughtime.records.files import CURVE
 from throughtime.records.record import Record, write_record
-from throughtime.records.store import Store
+from throughtime.records.store import Store, is_intact
 from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
 
@@ -64,14 +64,7 @@ def read_baseline(path: Path) -> list[Record]:
         UsageError: there is no such file, or a line of it is refused (`parsed` and `refuse_repeated` of
             `baseline_lines.py`); the message names the line.
     """
-    try:
-        lines = lines_of(path)
-    except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
-        hint = "`throughtime baseline update SUITE --reason ...` writes one"
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the baseline is not UTF-8 text", str(path)) from error
+    lines = lines_of(path)
     records = [parsed(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
     if not records:
         raise UsageError("the baseline is empty", str(path))
@@ -80,15 +73,36 @@ def read_baseline(path: Path) -> list[Record]:
 
 
 def lines_of(path: Path) -> list[str]:
-    """Return the lines of a file, which is compressed if its name says so."""
-    content = path.read_bytes()
-    return (gzip.decompress(content) if path.suffix == COMPRESSED else content).decode().splitlines()
+    """Return the lines of a file, which is compressed if its name says so.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == COMPRESSED else content).decode().splitlines()
+    except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
+        hint = "`throughtime baseline update SUITE --reason ...` writes one"
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the baseline is not UTF-8 text", str(path)) from error
 
 
 def curve_lines(path: Path) -> dict[str, str]:
-    """Return the lines of the file of curves beside a baseline, by the id of the run."""
-    lines = lines_of(curves_path(path)) if curves_path(path).exists() else ()
-    return {json.loads(line)["id"]: line for line in lines}
+    """Return the lines of the file of curves beside a baseline, by the id of the run.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is no curve; the message names the line.
+    """
+    place = curves_path(path)
+    curves = {}
+    for number, line in enumerate(lines_of(place) if place.exists() else (), start=1):
+        try:
+            curves[json.loads(line)["id"]] = line
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError("not the learning curve of a run", f"{place}:{number}") from error
+    return curves
 
 
 def rounded(value: float | None) -> float | None:
@@ -114,7 +128,7 @@ def unpack(path: Path, store: Store) -> int:
     written = 0
     for record in read_baseline(path):
         folder = store.run_folder(record.spec.suite, record.id)
-        if (folder / RECORD).exists():
+        if is_intact(folder):
             continue
         folder.mkdir(parents=True, exist_ok=True)
         rows = curve_rows(lines.get(record.id, "{}"))

@@ -106,12 +106,18 @@ class Store:
                 self.broken.append(str(error))
 
 
-def is_ok(folder: Path) -> bool:
-    """Return whether the folder of a run has an intact record with status `ok`."""
+def is_intact(folder: Path) -> bool:
+    """Return whether the folder of a run has a record that can be read."""
     try:
-        return read_record(folder / RECORD).status == "ok"
+        read_record(folder / RECORD)
     except UsageError:  # no record, or a damaged one
         return False
+    return True
+
+
+def is_ok(folder: Path) -> bool:
+    """Return whether the folder of a run has an intact record with status `ok`."""
+    return is_intact(folder) and read_record(folder / RECORD).status == "ok"
 
 
 def order_of(stored: Stored) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ before the runs (`running/tuning.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -146,7 +146,8 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
             trials[name] = trials_of(spaces[name])
         faults.add_other_places(scale_faults)
     faults.raise_all()
-    _check_patterns(document, list(scaled.values()), faults)
+    changed = {change.partition("=")[0] for change in changes}
+    _check_patterns(document, list(scaled.values()), faults, {kind for kind in KINDS if f"{kind}s" in changed})
     faults.raise_all()
     settings: dict[Scale, Settings] = {scale: s.settings for scale, s in scaled.items()}
     return Suite(
@@ -197,14 +198,15 @@ def _check_entries(document: Document, faults: Faults) -> None:
                     component_of(document, kind, _ENTRY.validate_python(entry), (*path, f"{kind}s", i))
 
 
-def _check_patterns(document: Document, scaled: list[ScaledSuite], faults: Faults) -> None:
+def _check_patterns(document: Document, scaled: list[ScaledSuite], faults: Faults, changed: Set[str]) -> None:
     """Refuse patterns of `exclude` and `when` with unknown labels, and those that match no cell at any scale.
 
-    A pattern of the whole suite may match no cell at a scale with shorter lists.
+    A pattern of the whole suite may match no cell at a scale with shorter lists, or where a change from outside has
+    replaced the list of a kind (`changed`).
     """
     for path, when in {path: when for s in scaled for path, (when, _) in s.matched.items()}.items():
-        within, unknown = [s for s in scaled if path in s.matched], False
-        for kind in KINDS:
+        within, unknown = [s for s in scaled if path in s.matched], any(getattr(when, kind) for kind in changed)
+        for kind in KINDS.keys() - changed:
             known = {label for s in within for label in s.choices[kind]}
             for i, label in enumerate(getattr(when, kind) or ()):
                 if not any(named(each, [label]) for each in known):

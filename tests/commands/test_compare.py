@@ -115,6 +115,8 @@ def test_the_format_and_the_file_are_chosen(sides, tmp_path, capsys):
     assert main(["compare", base, new, "--format", "markdown", "--out", str(out)]) == 1
     assert capsys.readouterr().out == f"{out}: regressed (exit code 1): 1 worse, 2 same\n"
     assert out.read_text().startswith("<!-- throughtime compare -->\n")
+    assert main(["compare", base, new, "--out", str(tmp_path)]) == 2, "1 would mean a regression"
+    assert f"{tmp_path}: the comparison cannot be written" in capsys.readouterr().err
 
 
 def test_a_baseline_is_made_compared_and_renewed(tmp_path, capsys):

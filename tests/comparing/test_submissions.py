@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import main
+from throughtime.comparing.own_code import ended
 from throughtime.comparing.submissions import read_submission, unpack_submissions, write_submission
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import sealed, unsealed
@@ -109,6 +113,18 @@ def test_tables_show_it_with_its_author(submission, tmp_path):
     frame = Results.load(store.folder).frame
     assert set(frame["rule"]) == {"bptt@Ada-Lovelace"} and set(frame["status"]) == {"ok", "diverged"}
     assert set(frame["remark"]) == {"submitted by Ada Lovelace"}
+    with pytest.raises(UsageError, match="there is no such folder"):
+        unpack_submissions(tmp_path / "nowhere", store)
+
+
+def test_a_second_submission_adds_to_the_author_s_file(submission):
+    first, second = read_submission(submission).records
+    other = second.model_copy(update={"measures": {"accuracy": measure(0.75, "fraction")}})
+    write_submission([other], "Ada Lovelace", folder=submission.parent)
+    read = read_submission(submission).records
+    assert [record.measures["accuracy"].value for record in read] == [0.5, 0.75] and read[0] == first
+    with pytest.raises(UsageError, match="this file is of Ada Lovelace"):
+        write_submission([first], "Ada-Lovelace", folder=submission.parent)
 
 
 @pytest.mark.parametrize("author", ["two\nlines", "x" * 100])
@@ -164,6 +180,15 @@ def test_wrong_use_is_refused_in_two_lines(words, what, tmp_path, monkeypatch, c
     assert main(["submit", *words]) == 2
     error = capsys.readouterr().err
     assert what in error and len(error.splitlines()) <= 2
+
+
+def test_a_signal_ends_the_repeated_run(tmp_path):
+    code = "import time; print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    with pytest.raises(KeyboardInterrupt), process, ended(process):
+        assert process.stdout.readline()
+        raise KeyboardInterrupt
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_two_plugins_of_one_file_name_are_refused(submission, tmp_path):

@@ -88,6 +88,16 @@ def test_a_run_that_the_folder_has_is_not_written_again(quick, path):
     assert unpack(path, Store(quick.folder)) == 0 and record.read_text() == whole
     record.unlink()
     assert unpack(path, Store(quick.folder)) == 1 and len(record.read_text()) < len(whole)
+    record.write_text(whole[:400])
+    assert unpack(path, Store(quick.folder)) == 1 and Results(quick.folder).broken == []
+
+
+def test_exports_and_comparisons_of_rules_name_a_record_that_cannot_be_read(quick, tmp_path, capsys):
+    record = quick.run_folder(quick.frame["id"][0]) / "record.json"
+    record.write_text(record.read_text()[:400])
+    for words in (["export", "parquet", "--out", str(tmp_path / "out")], ["compare-rules", "bptt", "fptt"]):
+        assert main([*words, "--results", str(quick.folder)]) == 0
+        assert f"broken: {record}" in capsys.readouterr().err
 
 
 def test_a_baseline_without_curves_has_no_file_of_curves(quick, path):
@@ -125,3 +135,11 @@ def test_a_damaged_compressed_baseline_is_refused(path, damage, capsys):
     path.write_bytes(damage(path.read_bytes()))
     assert main(["compare", str(path), str(path)]) == 2
     assert "quick-laptop.jsonl.gz: the baseline cannot be read: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda _: gzip.compress(b'{"no": "curve"}\n')])
+def test_a_damaged_file_of_curves_is_named(path, damage, tmp_path, capsys):
+    curves_path(path).write_bytes(damage(curves_path(path).read_bytes()))
+    assert main(["baseline", "unpack", str(tmp_path / "unpacked"), "--baselines", str(path.parent)]) == 2
+    error = capsys.readouterr().err
+    assert "quick-laptop.curves.jsonl.gz" in error and len(error.splitlines()) <= 2

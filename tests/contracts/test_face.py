@@ -123,12 +123,23 @@ def test_a_script_without_a_guard_runs_once_and_may_limit_memory(finished):
         ({"jobs": 0}, "jobs: should be at least 1, not 0"),
         ({"jobs": -1}, "jobs: should be at least 1, not -1"),
         ({"rerun": "fail"}, 'rerun: no choice "fail"\n  did you mean "failed"?'),
+        ({"scale": "tny"}, 'scale: no choice "tny"\n  did you mean "tiny"?'),
+        ({"plugins": "nowhere.py"}, f"{Path('nowhere.py').resolve()}: no such plugin file"),
     ],
 )
 def test_an_argument_without_meaning_is_refused(argument, said, tmp_path):
     with pytest.raises(UsageError) as caught:
-        tt.run(write_suite(tmp_path), "tiny", tmp_path / "runs", **argument)
+        tt.run(write_suite(tmp_path), results=tmp_path / "runs", **{"scale": "tiny", **argument})
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda: tt.recommend(0, "1MB"), lambda: tt.bytes("bptt", [8, 0]), lambda: tt.bytes({"parts": 3}, 8)],
+)
+def test_lengths_below_1_and_rules_without_a_name_are_refused(call):
+    with pytest.raises(UsageError, match=r"^steps: should be at least 1, not 0|^rules: a rule with options has a name"):
+        call()
 
 
 def test_a_component_of_the_script_itself_is_refused(finished):
