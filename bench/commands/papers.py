@@ -69,6 +69,7 @@ def verdicts(
 ) -> None:
     """Judge published values and claims by the committed runs; without PAPER, one screen for all papers."""
     from throughtime.datasets.files.fetch import add_source
+    from throughtime.errors import Faults
     from throughtime.paper_folders import paper_folders
     from throughtime.reports.papers.court import court_markdown, court_text
     from throughtime.reports.papers.paper import judge, load_paper
@@ -77,15 +78,19 @@ def verdicts(
 
     terminal.load_plugins(terminal.NONE, paper)
     add_source(*source)
-    judged, evidence = {}, []
+    judged, evidence, faults = {}, [], Faults()
     with computing() as comparisons:
-        for loaded in map(load_paper, [name] if name else paper_folders()):
-            evidence.append(runs := _runs(results, loaded))
-            judged[loaded.name] = judge(loaded, runs, compute or store)
-            if out is not None:
-                from throughtime.reports.papers.page import write_paper
+        for folder in [name] if name else paper_folders():
+            with faults.collected():  # a fault in one paper leaves the verdicts of the others
+                loaded = load_paper(folder)
+                evidence.append(runs := _runs(results, loaded))
+                judged[loaded.name] = judge(loaded, runs, compute or store)
+                if out is not None:
+                    from throughtime.reports.papers.page import write_paper
 
-                write_paper(loaded, judged[loaded.name], runs, scale, out)
+                    write_paper(loaded, judged[loaded.name], runs, scale, out)
+    if not judged:
+        faults.raise_all()
     terminal.print_stale(*evidence)
     if as_json or (name and form == "text"):
         rows = [{"paper": paper, **row._asdict()} for paper, verdicts in judged.items() for row in verdicts]
@@ -93,15 +98,16 @@ def verdicts(
         terminal.print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
     else:
         print_text((court_text if form == "text" else court_markdown)(judged))
+    differing = [comparison for comparison in comparisons if comparison.differs]
     if store:
         store_values(comparisons)
     elif compute:
-        differing = [comparison for comparison in comparisons if comparison.differs]
         for comparison in differing:
             print_text(f"differs: {comparison}", file=sys.stderr)
         print_text(f"{len(comparisons)} values computed, {len(differing)} differ", file=sys.stderr)
-        if differing:
-            raise typer.Exit(1)
+    faults.raise_all()
+    if differing and compute and not store:
+        raise typer.Exit(1)
 
 
 def _runs(results: Path | None, paper: Paper) -> Results:

@@ -104,7 +104,9 @@ def trained(suite: str, epochs: int, lasting: Lean | None = None) -> NeededSize:
     """Return the size of runs of a suite that train for a number of epochs."""
 
     def missing(results: Results, scale: Scale) -> str:
-        least = min(results.select(suite).frame["epochs"])
+        least = min(results.select(suite).frame["epochs"], default=None)
+        if least is None:
+            return f"no run of the suite {suite}"
         return "" if least >= epochs else f"{least} of {epochs} epochs"
 
     return NeededSize(missing, lasting)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import resources
 from typing import NamedTuple
 
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import Faults, UsageError, suggestion
 from throughtime.markdown import escaped, table
-from throughtime.paper_folders import TARGETS, PaperFolder, paper_folder, paper_folders
+from throughtime.paper_folders import PACKAGE_PREFIX, TARGETS, PaperFolder, paper_folder, paper_folders
 from throughtime.records.results import Results
+from throughtime.registry import KINDS
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.papers.claims import Claim, claims_in
 from throughtime.reports.papers.stored import reading
 from throughtime.reports.papers.verdicts import PaperFile, VerdictRow, verdicts
-from throughtime.spec import Strict
-from throughtime.suites.strict_yaml import checked, load
+from throughtime.spec import SCALES, Strict
+from throughtime.suites.schema import SuiteFile
+from throughtime.suites.strict_yaml import Document, checked, load
+from throughtime.suites.suite import suite_document, suite_names
 
 
 class Paper(NamedTuple):
@@ -36,6 +40,12 @@ class Paper(NamedTuple):
         """The suites whose runs its verdicts read: its own, and those of its targets."""
         cells = [target.cell for target in self.file.targets]
         return tuple(dict.fromkeys([*self.suites, *(cell.suite for cell in cells if cell)])) or (self.name,)
+
+    @property
+    def option(self) -> str:
+        """The option ` --paper DIR` with which commands find a folder that the user named; empty for other papers."""
+        named = self.folder.package.startswith(PACKAGE_PREFIX)
+        return f" --paper {shlex.quote(str(self.folder.path))}" if named else ""
 
     @property
     def link(self) -> str:
@@ -81,21 +91,61 @@ def load_paper(name: str) -> Paper:
     """Read a paper's folder.
 
     Raises:
-        UsageError: there is no such paper, or its file is invalid, or a function that it names does not exist.
+        UsageError: there is no such paper, or its file is invalid, or a function, a suite or a label of a suite that it
+            names does not exist.
     """
     folder = paper_folder(name)
     document = load(folder.path / TARGETS)
     file = checked(document, PaperFile)
     module = folder.module("exact")
     for number, target in enumerate(file.targets):
-        if target.exact is not None and not hasattr(module, target.exact):
+        if target.exact is not None and not callable(getattr(module, target.exact, None)):
             where = document.position(("targets", number, "exact"))
             raise UsageError(f'exact.py has no function "{target.exact}"', where)
     suites = tuple(sorted(folder.suites()))
     for number, suite in enumerate(file.curves):
         if suite not in suites:
             raise UsageError(f'no suite "{suite}"', document.position(("curves", number)), suggestion(suite, suites))
+    _check_cells(document, file)
     return Paper(folder, file, suites)
+
+
+def _check_cells(document: Document, file: PaperFile) -> None:
+    """Refuse cells of targets whose suite does not exist, or has a component at no scale.
+
+    The suites' files alone say it: to load the suites imports torch, which takes a second.
+    """
+    faults, names = Faults(), suite_names()
+    labels: dict[str, dict[str, set[str]]] = {}
+    for number, target in enumerate(file.targets):
+        if (cell := target.cell) is None:
+            continue
+        where, suite, rule = ("targets", number, "cell"), cell.suite, cell.rule
+        if suite not in names and suite.removesuffix("-tune") in names:  # a rule of trials has values after its label
+            suite, rule = suite.removesuffix("-tune"), rule.partition(" ")[0]
+        if suite not in names:
+            place = document.position((*where, "suite"))
+            faults.add(UsageError(f'no suite "{suite}"', place, suggestion(suite, names)))
+            continue
+        if suite not in labels:
+            labels[suite] = _labels_of(checked(suite_document(suite), SuiteFile))
+        for kind, label in zip(KINDS, (rule, cell.neuron, cell.network, cell.dataset), strict=True):
+            if label not in (known := labels[suite][kind]):
+                place = document.position((*where, kind))
+                faults.add(UsageError(f'no {kind} "{label}" in the suite {suite}', place, suggestion(label, known)))
+    faults.raise_all()
+
+
+def _labels_of(file: SuiteFile) -> dict[str, set[str]]:
+    """Return the labels of a suite's components at all scales, by kind."""
+    parts = (file, *(getattr(file.scales, scale) for scale in SCALES))
+    labels: dict[str, set[str]] = {}
+    for kind in KINDS:
+        own = (part for part in parts if part is file or f"{kind}s" in part.model_fields_set)  # others have a default
+        entries = [entry for part in own for entry in getattr(part, f"{kind}s")]
+        entries += [getattr(include, kind) for part in parts for include in part.include]
+        labels[kind] = {entry.shown for entry in entries if entry is not None}
+    return labels
 
 
 def claims_of(folder: PaperFolder) -> list[Claim]:
@@ -126,7 +176,7 @@ def judge(paper: Paper, results: Results, compute: bool = False) -> list[Verdict
     exact = paper.folder.module("exact")
     claims = claims_of(paper.folder)
     with paper.folder.faults_named(), nullcontext() if compute else reading():
-        return verdicts(paper.name, paper.file, vars(exact) if exact else {}, claims, results)
+        return verdicts(paper.name, paper.file, vars(exact) if exact else {}, claims, results, paper.option)
 
 
 def draw_paper(folder: PaperFolder, results: Results, scale: str) -> dict[str, Drawn]:

@@ -7,20 +7,22 @@ rules.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from math import fsum, inf, nan, sqrt
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, SupportsFloat, get_args
 
+import numpy as np
 import pandas as pd
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from throughtime.errors import UsageError, first_line
+from throughtime.errors import UsageError, first_line, suggestion
 from throughtime.records.results import Results, rows_with
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.statistics.summary import Lean
 from throughtime.records.store import validation_metric
-from throughtime.reports.papers.claims import AVERAGED, FEWEST_REPLICATES, Claim, Word, written
+from throughtime.reports.papers.claims import AVERAGED, FEWEST_REPLICATES, Answer, Claim, Word, written
 from throughtime.reports.papers.stored import read_commits
 from throughtime.spec import Scale, Strict
 
@@ -143,20 +145,28 @@ class VerdictRow(NamedTuple):
 
 
 def judge_exact(target: Target, compute: Callable[[], float], command: str) -> VerdictRow:
-    """Compare a computed number with a target; without the data that it needs, the target was not run here."""
+    """Compare a computed number with a target; without the data that it needs, the target was not run here.
+
+    Raises:
+        UsageError: the function needs an argument, or returns no number.
+    """
     published = f"{target.published:.10g}"
+    _check_arguments(compute)
     try:
         value = compute()
     except UsageError as error:
         return VerdictRow(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
+    if not isinstance(value, SupportsFloat) or np.ndim(value):
+        raise _wrong_type(compute, value, "a number")
+    value = float(value)
     off = abs(value - target.published)
     word: Match = "reproduced" if off <= target.reach else "not reproduced"
     reason = f"differs by {off:.2g}, tolerance {target.reach:.2g}"
     return VerdictRow(target.item, "exact", published, f"{value:.10g}", None, "", "", word, reason, command)
 
 
-def judge_runs(target: Target, results: Results) -> VerdictRow:
-    """Compare the runs of a cell with a target; docs/verdicts.md has the rules."""
+def judge_runs(target: Target, results: Results, option: str = "") -> VerdictRow:
+    """Compare the runs of a cell with a target; docs/verdicts.md has the rules. `option` ends its command."""
     cell = target.cell
     assert cell is not None
     labels = ("suite", "scale", "rule", "neuron", "dataset", "network")
@@ -177,7 +187,7 @@ def judge_runs(target: Target, results: Results) -> VerdictRow:
     elif n < (ended := int(runs["status"].isin(("ok", "diverged")).sum())):
         reason += f"; {ended - n} of {ended} runs have no value"
     published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")
-    command = f"throughtime run {cell.suite} --scale {cell.scale}"
+    command = f"throughtime run {cell.suite} --scale {cell.scale}{option}"
     return VerdictRow(target.item, "target", published, ours, n or None, interval, cell.scale, word, reason, command)
 
 
@@ -249,24 +259,26 @@ def verdicts(
     exact: Mapping[str, Callable[[], float]],
     claims: Iterable[Claim],
     results: Results,
+    option: str = "",
 ) -> list[VerdictRow]:
     """Judge all targets and claims of a paper, its primary claims first; results are only read.
 
     Args:
-        name: the paper's name, for the command of exact targets.
+        name: the paper's name, for the commands of exact targets and claims.
         file: its targets.
         exact: the functions that compute exact targets, by name; each takes seconds.
         claims: its claims.
         results: the results to judge by.
+        option: the end of each command, such as ` --paper DIR`.
     """
-    rows = []
+    rows, command = [], f"throughtime verdicts {name}{option}"
     for target in file.targets:
         if target.exact is not None:
-            rows.append(_with_commits(judge_exact(target, exact[target.exact], f"throughtime verdicts {name}")))
+            rows.append(_with_commits(judge_exact(target, exact[target.exact], command)))
         else:
-            rows.append(judge_runs(target, results))
+            rows.append(judge_runs(target, results, option))
     for claim in claims:
-        rows.append(_with_commits(judge_claim(claim, results, f"throughtime verdicts {name}")))
+        rows.append(_with_commits(judge_claim(claim, results, command)))
     return sorted(rows, key=lambda row: not row.primary)
 
 
@@ -277,8 +289,18 @@ def _with_commits(row: VerdictRow) -> VerdictRow:
 
 
 def judge_claim(claim: Claim, results: Results, command: str) -> VerdictRow:
-    """Judge a claim."""
+    """Judge a claim.
+
+    Raises:
+        UsageError: its function does not take results alone, or returns no `Answer`, or one with an unknown word.
+    """
+    _check_arguments(claim.judge, results)
     answer = claim(results)
+    if not isinstance(answer, Answer):
+        raise _wrong_type(claim.judge, answer, "an Answer")
+    if answer.word not in (words := get_args(Word)):
+        name, place = _name_and_place(claim.judge)
+        raise UsageError(f'{name} returns an unknown verdict "{answer.word}"', place, suggestion(answer.word, words))
     return VerdictRow(
         item=claim.text,
         kind="claim",
@@ -296,3 +318,25 @@ def judge_claim(claim: Claim, results: Results, command: str) -> VerdictRow:
         registered=claim.registered,
         primary=claim.primary,
     )
+
+
+def _check_arguments(function: Callable[..., Any], *arguments: Any) -> None:
+    """Refuse a function of a paper that cannot be called with these arguments."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        name, place = _name_and_place(function)
+        raise UsageError(f"{name}: {error}", place) from error
+
+
+def _wrong_type(function: Callable[..., Any], value: object, wanted: str) -> UsageError:
+    """Return the error of a function of a paper that returned a value of the wrong type."""
+    name, place = _name_and_place(function)
+    return UsageError(f"{name} returns a value of type {type(value).__name__}, not {wanted}", place)
+
+
+def _name_and_place(function: Callable[..., Any]) -> tuple[str, str | None]:
+    """Return the name of a function and its `file:line`; no place for a callable that is no function."""
+    plain = inspect.unwrap(function)
+    code = getattr(plain, "__code__", None)
+    return getattr(plain, "__name__", repr(plain)), code and f"{code.co_filename}:{code.co_firstlineno}"

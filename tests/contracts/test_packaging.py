@@ -205,7 +205,7 @@ def test_an_installed_wheel_works_away_from_the_checkout_and_judges_a_paper_from
     for path in json.loads(places):
         assert Path(path).is_relative_to(installed), "not the editable install"
     assert "\n46 runs: " in planned
-    exact, target = json.loads(rows)
+    exact, target, _ = json.loads(rows)
     assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
     # Single runs differ by the processor; what is tested is that three were made and judged.
     assert target["n"] == 3 and target["verdict"] in ("reproduced", "within interval") and target["interval"]

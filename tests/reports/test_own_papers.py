@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from throughtime.errors import UsageError
 from throughtime.paper_folders import PAPERS, add_papers, paper_folders
 from throughtime.records.results import Results
 from throughtime.records.store import Store
+from throughtime.reports.papers.claims import trained
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.suites.suite import load_suite
 
@@ -38,10 +40,10 @@ def somebody(tmp_path, monkeypatch) -> Path:
     return write_paper_of_the_docs(tmp_path)
 
 
-def test_the_page_has_a_paper_of_40_lines(somebody):
+def test_the_page_has_a_paper_of_60_lines(somebody):
     files = [path for path in somebody.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".yaml", ".py"} and len(files) == 3
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 40
+    assert {path.suffix for path in files} == {".yaml", ".py"} and len(files) == 4
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 60
 
 
 def test_a_folder_outside_of_the_package_is_judged(somebody, tmp_path, capsys):
@@ -51,9 +53,23 @@ def test_a_folder_outside_of_the_package_is_judged(somebody, tmp_path, capsys):
         put(store, spec, measures={"accuracy": measure(0.79, "fraction")})
     command = ["--paper", str(somebody), "--results", str(store.folder)]
     assert main(["verdicts", "somebody", *command, "--json"]) == 0
-    exact, target = json.loads(capsys.readouterr().out)
+    exact, target, claim = json.loads(capsys.readouterr().out)
     assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
     assert (target["verdict"], target["ours"], target["n"]) == ("reproduced", "0.79", 3)
+    assert (claim["verdict"], claim["n"], claim["needs"]) == ("supported", 3, "20 epochs, n = 3")
+
+
+def test_commands_beside_the_verdicts_name_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(PAPERS, "")
+    folder = write_paper_of_the_docs(tmp_path / "my papers")
+    assert main(["verdicts", "somebody", "--paper", str(folder), "--results", str(tmp_path), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["verdict"] for row in rows] == ["reproduced", "not run here", "not run here"]
+    ends = ["verdicts somebody", "run somebody --scale laptop", "verdicts somebody"]
+    assert [row["command"] for row in rows] == [f"throughtime {end} --paper '{folder}'" for end in ends]
+    monkeypatch.setenv(PAPERS, "")
+    _, *words = shlex.split(rows[1]["command"])
+    assert main(["plan", *words[1:], "--results", str(tmp_path)]) == 0
 
 
 def test_its_suites_are_known_by_name(somebody, tmp_path, capsys):
@@ -130,6 +146,13 @@ def test_two_suites_of_one_name_are_refused_with_both_places(somebody):
     assert str(somebody) in str(fault.value) and "bench" in str(fault.value)
 
 
+HALF_LIFE = "def half_life():\n    return "
+CLAIM = (
+    "from throughtime.reports.papers.claims import Answer, claim\n"
+    "@claim('anything', 'before')\ndef odd(results):\n    return "
+)
+
+
 @pytest.mark.parametrize(
     "module, code, message",
     [
@@ -145,6 +168,15 @@ def test_two_suites_of_one_name_are_refused_with_both_places(somebody):
             "@claim('anything', 'before')\ndef odd(results):\n    return results.odd\n",
             "claims.py:6: AttributeError",
         ),
+        ("exact", "half_life = 13.86\n", 'targets.yaml:8:12: exact.py has no function "half_life"'),
+        ("exact", "def half_life(tau):\n    return tau\n", "exact.py:1: half_life: missing a required argument: 'tau'"),
+        ("exact", HALF_LIFE + "'x'", "exact.py:1: half_life returns a value of type str, not a number"),
+        ("exact", HALF_LIFE + "None", "exact.py:1: half_life returns a value of type NoneType, not a number"),
+        ("exact", HALF_LIFE + "[1.0, 2.0]", "exact.py:1: half_life returns a value of type list, not a number"),
+        ("claims", CLAIM.replace("results", "") + "Answer()", "claims.py:2: odd: too many positional arguments"),
+        ("claims", CLAIM + "True", "claims.py:2: odd returns a value of type bool, not an Answer"),
+        ("claims", CLAIM + "None", "claims.py:2: odd returns a value of type NoneType, not an Answer"),
+        ("claims", CLAIM + "'unclear', '', ''", "claims.py:2: odd returns a value of type tuple, not an Answer"),
     ],
 )
 def test_a_fault_of_a_module_is_one_line_with_its_place(module, code, message, somebody, capsys):
@@ -152,6 +184,60 @@ def test_a_fault_of_a_module_is_one_line_with_its_place(module, code, message, s
     assert main(["verdicts", "somebody", "--paper", str(somebody)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_fault_of_one_paper_leaves_the_verdicts_of_the_others(somebody, capsys):
+    (somebody / "claims.py").write_text("raise ValueError('no claim')\n")
+    assert main(["verdicts", "--paper", str(somebody), "--format", "markdown"]) == 2
+    out, error = capsys.readouterr()
+    assert "| ostl |" in out and "somebody" not in out and "claims.py:1: ValueError: no claim" in error
+
+
+def test_a_misspelt_word_of_a_claim_names_the_nearest(somebody, capsys):
+    (somebody / "claims.py").write_text(CLAIM + "Answer('suported', '', '')")
+    assert main(["verdicts", "somebody", "--paper", str(somebody)]) == 2
+    place = f"{somebody}/claims.py:2"
+    error = f'error: {place}: odd returns an unknown verdict "suported"\n  did you mean "supported"?\n'
+    assert capsys.readouterr().err == error
+
+
+@pytest.mark.parametrize(
+    "right, wrong, column, message",
+    [
+        ("suite: somebody", "suite: sombody", 19, 'no suite "sombody"\n  did you mean "somebody"?'),
+        ("rule: bptt", "rule: bpt", 35, 'no rule "bpt" in the suite somebody\n  did you mean "bptt"?'),
+        ("neuron: lif", "neuron: liff", 49, 'no neuron "liff" in the suite somebody\n  did you mean "lif"?'),
+        ("dataset: digits", "dataset: digts", 63, 'no dataset "digts" in the suite somebody\n  did you mean "digits"?'),
+        (" scale", " network: layered, scale", 0, 'no network "layered" in the suite somebody\n  there is: recurrent'),
+        ("suite: somebody, rule: bptt", "suite: somebody-tune, rule: bpt learning_rate=0.01", 0, 'no rule "bpt"'),
+    ],
+)
+def test_a_misspelt_name_of_a_cell_is_named_with_its_place(right, wrong, column, message, somebody, capsys):
+    file = somebody / "targets.yaml"
+    file.write_text(file.read_text("utf-8").replace(right, wrong), "utf-8")
+    assert main(["verdicts", "somebody", "--paper", str(somebody)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith(f"error: {file}:14:{column or ''}") and error.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "suite, rule",
+    [("somebody-tune", "bptt learning_rate=0.01"), ("somebody", "eprop"), ("somebody", "rtrl")],
+    ids=["of trials", "of one scale", "of an included cell"],
+)
+def test_labels_of_trials_scales_and_included_cells_are_known(suite, rule, somebody):
+    text = "scales:\n  paper: {rules: [eprop]}\ninclude:\n  - {rule: rtrl, neuron: lif, dataset: digits}\n"
+    with (somebody / "suites" / "somebody.yaml").open("a") as file:
+        file.write(text)
+    targets = somebody / "targets.yaml"
+    cell = f"suite: {suite}, rule: {rule}"
+    targets.write_text(targets.read_text("utf-8").replace("suite: somebody, rule: bptt", cell), "utf-8")
+    add_papers(somebody)
+    assert load_paper("somebody").file.targets[1].cell.rule == rule
+
+
+def test_a_size_of_a_suite_without_runs_says_so(tmp_path):
+    assert trained("sombody", 20).missing(Results(tmp_path), "laptop") == "no run of the suite sombody"
 
 
 def test_a_fault_of_a_figure_is_one_line_with_its_place(somebody, tmp_path):
@@ -182,6 +268,7 @@ def test_a_suite_without_its_data_does_not_keep_the_others_from_running(somebody
         text = f"suite: {name}\nrules: [bptt]\nneurons: [lif]\nnetworks: [recurrent]\ndatasets: [{dataset}]\n"
         (somebody / "suites" / f"{name}.yaml").write_text(text + "passes: [bytes]\n")
     (somebody / "suites" / "somebody.yaml").unlink()
+    (somebody / "targets.yaml").write_text("title: A paper with two suites\n")
     where = ["--results", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     assert main(["reproduce", "somebody", "--paper", str(somebody), "--scale", "tiny", *where]) == 1
     assert "no such folder" in capsys.readouterr().err
