@@ -11,7 +11,7 @@ from torch import Tensor
 
 from throughtime.datasets.generated import Generated
 from throughtime.datasets.task import Classification
-from throughtime.errors import first_line
+from throughtime.errors import first_line, raised_at
 from throughtime.harness.build import Built
 from throughtime.harness.by_name import build_network, build_rule
 from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, streamed_peak
@@ -98,14 +98,19 @@ def _with_built(
         torch.manual_seed(0)
         dataset = _Noise(steps, sizes)
         network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))
-        built = Built(dataset, network, build_rule(name, **options))
-        if reason := built.rule.supports(network, dataset.task, steps):
-            return None, reason
-        batch, period = next(dataset.batches("train", sizes.batch)), _period(name, options, built.rule.window(steps))
+        batch = next(dataset.batches("train", sizes.batch))
         try:
+            built = Built(dataset, network, build_rule(name, **options))
+            if reason := built.rule.supports(network, dataset.task, steps):
+                return None, reason
+            period = _period(name, options, built.rule.window(steps))
             return count(_spec(name, neuron, sizes), built, batch, period), None
         except NotRepeatableError as error:
             return None, first_line(error)
+        except Exception as error:  # a fault of a user's rule leaves the rows of the others
+            if (place := raised_at(error, ALGORITHMS[name].origin)) is None:
+                raise
+            return None, f"{place}: {type(error).__name__}: {first_line(error)}"
 
 
 def _period(name: str, options: dict[str, Any], window: int) -> int:

@@ -73,6 +73,18 @@ def test_a_rule_that_cannot_train_the_network_has_a_reason_and_no_number():
     assert row.memory is None and "decay" in row.missing
 
 
+def test_a_fault_of_a_user_s_rule_leaves_the_bytes_of_the_others(tmp_path, isolated_registries, capsys):
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text(
+        "from throughtime import algorithm\nfrom throughtime.algorithms.bptt import BPTT\n\n"
+        '@algorithm("faulty")\nclass Faulty(BPTT):\n    def learn(self, x, target, t):\n        return self.updat()\n'
+    )
+    words = ["bytes", "--rule", "faulty", "--rule", "bptt", "--steps", "8", "--hidden", "4", "--plugin", str(plugin)]
+    assert main([*words, "--json"]) == 0
+    faulty, bptt = json.loads(capsys.readouterr().out)
+    assert bptt["peak"] > 0 and f"{plugin}:7: AttributeError" in str(faulty)
+
+
 def test_the_command_prints_rules_by_steps(capsys):
     arguments = ["bytes", "--rule", "fptt, parts: 2", "--rule", "bptt", "--steps", "4", "--steps", "8", "--hidden", "5"]
     assert main([*arguments, "--inputs", "3", "--outputs", "2", "--json"]) == 0
