@@ -142,6 +142,8 @@ def _named() -> list[Path]:
 
 def _named_folder(path: Path) -> PaperFolder:
     """Return the paper of a path; its modules form a package, so that they can import each other."""
+    if not (path / TARGETS).is_file():
+        raise UsageError(f"{PAPERS}: the folder of a paper has a file {TARGETS}", str(path))
     package = f"{PACKAGE_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if package not in sys.modules:
         spec = ModuleSpec(package, None, is_package=True)

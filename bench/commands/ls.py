@@ -113,10 +113,13 @@ def _parameters(component: Component) -> dict[str, int | None]:
 
 
 def _suite_rows() -> list[dict[str, Any]]:
+    from throughtime.paper_folders import paper_folders
     from throughtime.suites.suite import suite_names, suite_summary
 
+    others = [folder for folder in paper_folders().values() if not folder.package.startswith("throughtime.")]
+    places = {suite: str(folder.path) for folder in others for suite in folder.suites()}
     return [
-        {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
+        {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": places.get(name, "throughtime")}
         for name in suite_names()
     ]
 

@@ -37,6 +37,8 @@ def submit(
     if (suite is None) == (check is None):
         raise UsageError("give a suite to submit, or a file to check", hint="throughtime submit SUITE --author NAME")
     if check is not None:
+        if author:
+            raise UsageError("has no effect with --check", "--author")
         return _check(check, seed, timeout)
     from throughtime.comparing.submissions import write_submission
     from throughtime.registry import KINDS

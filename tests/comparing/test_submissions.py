@@ -172,6 +172,7 @@ def test_the_check_repeats_a_run_with_the_code_of_the_file(tmp_path, monkeypatch
         ([], "give a suite to submit, or a file to check"),
         (["quick", "--check", "x.jsonl"], "give a suite to submit, or a file to check"),
         (["quick"], "--author"),
+        (["--check", "none.jsonl", "--author", "Ada"], "--author: has no effect with --check"),
         (["--check", "none.jsonl"], "no submission can be read here"),
     ],
 )

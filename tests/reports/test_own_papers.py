@@ -76,7 +76,8 @@ def test_its_suites_are_known_by_name(somebody, tmp_path, capsys):
     assert main(["plan", "somebody", "--paper", str(somebody), "--results", str(tmp_path), "--json"]) == 0
     assert {row["label"] for row in json.loads(capsys.readouterr().out)} == {f"bptt lif digits #{n}" for n in range(3)}
     assert main(["ls", "suites", "--paper", str(somebody), "--json"]) == 0
-    assert "somebody" in {row["name"] for row in json.loads(capsys.readouterr().out)}
+    origins = {row["name"]: row["origin"] for row in json.loads(capsys.readouterr().out)}
+    assert origins["somebody"] == str(somebody) and origins["quick"] == "throughtime"
 
 
 def test_an_entry_point_is_a_paper(somebody, tmp_path, monkeypatch):
@@ -119,6 +120,12 @@ def test_papers_that_stay_closed_are_listed_with_the_reason_until_they_have_a_fo
 def test_a_folder_without_targets_is_refused(tmp_path, capsys):
     assert main(["papers", "--paper", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: the folder of a paper has a file targets.yaml\n"
+
+
+def test_a_folder_of_the_environment_that_is_no_paper_names_the_variable(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(PAPERS, str(tmp_path))
+    assert main(["papers"]) == 2
+    assert f"{tmp_path}: THROUGHTIME_PAPERS: the folder of a paper has a file targets.yaml" in capsys.readouterr().err
 
 
 def test_two_papers_of_one_name_are_refused_with_both_places(somebody, tmp_path):
