@@ -133,7 +133,7 @@ class Registry:
             colour: of its lines in figures, in matplotlib's notation (`"tab:red"`); None: the palette's next colour.
 
         Raises:
-            UsageError: another component has the name (the message gives both places), or an argument is no such thing.
+            UsageError: another component has the name (the message gives both places), or an argument is wrong.
 
         Example:
             >>> @tt.algorithm("my_bptt")

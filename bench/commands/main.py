@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -33,9 +33,6 @@ from throughtime.commands.export import export_app
 from throughtime.errors import UsageError, first_line, is_out_of_memory
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -96,9 +93,8 @@ def table(
     from throughtime.reports.tables import render
 
     terminal.load_plugins(plugin)
-    runs = terminal.load_results(results, [suite] if suite else ()).matching(
-        rule=rules, neuron=neurons, dataset=datasets
-    )
+    loaded = terminal.load_results(results, [suite] if suite else ())
+    runs = loaded.matching(rule=rules, neuron=neurons, dataset=datasets)
     width = shutil.get_terminal_size((120, 24)).columns
     print_text(render(runs, measure, "json" if as_json else form, width))
 

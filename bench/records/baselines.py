@@ -16,7 +16,7 @@ from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import parsed, refuse_repeated
 from throughtime.records.files import CURVE
 from throughtime.records.record import Record, write_record
-from throughtime.records.store import Store, is_intact
+from throughtime.records.store import Store, status_of
 from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
 
@@ -128,7 +128,7 @@ def unpack(path: Path, store: Store) -> int:
     written = 0
     for record in read_baseline(path):
         folder = store.run_folder(record.spec.suite, record.id)
-        if is_intact(folder):
+        if status_of(folder):
             continue
         folder.mkdir(parents=True, exist_ok=True)
         rows = curve_rows(lines.get(record.id, "{}"))

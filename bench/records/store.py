@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from throughtime.collector import gc_paused
 from throughtime.errors import UsageError
 from throughtime.records.files import CURVE, RECORD, parse_json
-from throughtime.records.record import Record, parse_record, read_record, read_text_of
+from throughtime.records.record import Record, Status, parse_record, read_record, read_text_of
 
 DEFAULT_RESULTS = Path("results/runs")
 WORK = ".work"
@@ -106,18 +106,17 @@ class Store:
                 self.broken.append(str(error))
 
 
-def is_intact(folder: Path) -> bool:
-    """Return whether the folder of a run has a record that can be read."""
+def status_of(folder: Path) -> Status | None:
+    """Return the status of the record in the folder of a run; None without a record that can be read."""
     try:
-        read_record(folder / RECORD)
+        return read_record(folder / RECORD).status
     except UsageError:  # no record, or a damaged one
-        return False
-    return True
+        return None
 
 
 def is_ok(folder: Path) -> bool:
     """Return whether the folder of a run has an intact record with status `ok`."""
-    return is_intact(folder) and read_record(folder / RECORD).status == "ok"
+    return status_of(folder) == "ok"
 
 
 def order_of(stored: Stored) -> tuple[Any, ...]:
