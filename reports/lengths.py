@@ -156,14 +156,16 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (task, neuron, T), group in groups(cells, [*PANEL, "T"]):
         trained = group[group["n"] > 0]
-        unmeasured = trained.loc[trained["bytes"].isna(), "accuracy"].max()  # NaN, which no accuracy is below, of none
+        unmeasured = trained.loc[trained["bytes"].isna(), "accuracy"].max()
         for budget, limit in BUDGETS.items():
             fitting = trained[trained["bytes"] <= limit].sort_values(["accuracy", "bytes"], ascending=[False, True])
             row: dict[str, Any] = {"task": task, "neuron": neuron, "T": T, "budget": budget}
-            if fitting.empty:
-                row["state"] = "none fits" if (group["bytes"] > limit).all() else "not run"
-            elif unmeasured > fitting["accuracy"].iloc[0]:
+            if (group["bytes"] > limit).all():
+                row["state"] = "none fits"
+            elif pd.notna(unmeasured) and not unmeasured <= fitting["accuracy"].max():  # the maximum of none is NaN
                 row["state"] = "not measured"
+            elif fitting.empty:
+                row["state"] = "not run"
             else:
                 best = fitting.iloc[0]
                 row |= {"state": "run", "rule": best["rule"], "accuracy": best["accuracy"], "n": int(best["n"])}

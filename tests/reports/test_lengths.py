@@ -93,6 +93,8 @@ def test_a_budget_has_no_best_rule_where_the_bytes_of_a_better_one_are_unknown(s
     cells.loc[(cells["rule"] == "bptt") & (cells["T"] == 50), "bytes"] = math.nan
     chosen = budget_map(cells).set_index(["T", "budget"])
     assert chosen.loc[(50, "8 GB"), "state"] == "not measured" and chosen.loc[(100, "8 GB"), "rule"] == "eprop"
+    unknown = budget_map(cells.assign(bytes=math.nan))
+    assert set(unknown["state"]) == {"not measured", "not run"}  # nothing was trained at T = 200
 
 
 def test_no_rule_fits_only_where_all_bytes_are_known_and_too_many(store):
