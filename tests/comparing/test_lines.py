@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import sys
 
 import pytest
 
@@ -160,8 +160,8 @@ def test_on_another_processor_the_gates_decide(store, tmp_path, capsys, monkeypa
     gate = "{metric: loss, compare: tolerance, better: neither, fail: 0.01 %, why: rounding}"
     (tmp_path / "gates.yaml").write_text(f"gates: [{gate}]")
     answer = [{"what": "loss", "before": "0.123456789", "now": repr(loss), "counts": True}]
-    done = subprocess.CompletedProcess([], 1, json.dumps(answer), "")
-    monkeypatch.setattr("throughtime.comparing.audit.subprocess.run", lambda *_, **__: done)
+    prints = [sys.executable, "-c", f"print({json.dumps(answer)!r}); raise SystemExit(1)"]
+    monkeypatch.setattr("throughtime.comparing.audit.rerun_command", lambda *_: prints)
     assert main(["baseline", "verify", str(path)]) == bool(edited)
     said = capsys.readouterr().out
     assert "within the gates: another processor or other versions" in said
@@ -179,8 +179,8 @@ def test_on_another_processor_a_value_under_a_test_is_listed_and_not_decided(
     write_baseline(path, [read_record(put(store, spec, id=spec.id(code_of(spec)), **fields) / "record.json")])
     recorded = MEASURES["accuracy"].value
     answer = [{"what": "accuracy", "before": repr(recorded), "now": repr(accuracy), "counts": True}]
-    done = subprocess.CompletedProcess([], 1, json.dumps(answer), "")
-    monkeypatch.setattr("throughtime.comparing.audit.subprocess.run", lambda *_, **__: done)
+    prints = [sys.executable, "-c", f"print({json.dumps(answer)!r}); raise SystemExit(1)"]
+    monkeypatch.setattr("throughtime.comparing.audit.rerun_command", lambda *_: prints)
     assert main(["baseline", "verify", str(path)]) == 0
     said = capsys.readouterr().out
     assert f"not decided by one run: 1\n  accuracy: {recorded!r} → {accuracy!r}\n" in said
