@@ -139,7 +139,6 @@ class Registry:
             >>> @tt.algorithm("my_bptt")
             ... class MyBPTT(type(tt.build_rule("bptt"))): ...
         """
-
         name = checked_name(name, self.decorator)
 
         def add(factory: Factory) -> Factory:
@@ -153,7 +152,8 @@ class Registry:
                     hint=f"first at {other.place}, again at {component.place}",
                 )
             self._components[name] = component
-            getattr(factory, "on_registration", lambda: None)()
+            if on_registration := getattr(factory, "on_registration", None):
+                on_registration()
             return factory
 
         return add

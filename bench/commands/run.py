@@ -146,16 +146,10 @@ def _absolute(paths: Sequence[Path]) -> list[str]:
 
 def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> list[Record]:
     """Run the due runs of a sweep; return their records."""
-    from throughtime.running.signals import AskedToStop, signals_raised
-
     if not quiet:
         _print_not_repeated(sweep.selected, sweep.due, sweep.request.store.folder)
-    try:
-        with signals_raised():
-            return sweep.run(place.engine, command, progress_for(quiet))
-    except AskedToStop as stop:
-        print_text("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
-        raise typer.Exit(128 + stop.signum) from None
+    with terminal.stoppable("interrupted: finished runs are recorded; repeat the command to continue"):
+        return sweep.run(place.engine, command, progress_for(quiet))
 
 
 def closing_line(sweep: Sweep, failed: Mapping[str, int], seconds: float) -> str:

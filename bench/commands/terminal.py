@@ -134,14 +134,17 @@ def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Context manager in which SIGINT, SIGTERM and SIGHUP end a command after what it has to clear away."""
+def stoppable(said: str = "") -> Iterator[None]:
+    """Context manager in which SIGINT, SIGTERM and SIGHUP end a command after what it has to clear away, and after a
+    line to stderr."""
     from throughtime.running.signals import AskedToStop, signals_raised
 
     try:
         with signals_raised():
             yield
     except AskedToStop as stop:
+        if said:
+            print_text(said, file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from None
 
 

@@ -206,7 +206,7 @@ def _check_patterns(document: Document, scaled: list[ScaledSuite], faults: Fault
     """
     for path, when in {path: when for s in scaled for path, (when, _) in s.matched.items()}.items():
         within, unknown = [s for s in scaled if path in s.matched], any(getattr(when, kind) for kind in changed)
-        for kind in KINDS.keys() - changed:
+        for kind in [kind for kind in KINDS if kind not in changed]:
             known = {label for s in within for label in s.choices[kind]}
             for i, label in enumerate(getattr(when, kind) or ()):
                 if not any(named(each, [label]) for each in known):
