@@ -14,7 +14,7 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Task
 from throughtime.errors import UsageError, first_line
 from throughtime.harness.batches import learn_batch
-from throughtime.harness.learner_checks import check_arguments, check_batch
+from throughtime.harness.learner_checks import check_arguments, check_batch, check_optimiser, check_state, identity
 from throughtime.harness.rule_state import restore_attributes, saved_attributes
 from throughtime.harness.updater import clip as clip_norm
 from throughtime.networks.base import Network
@@ -40,8 +40,9 @@ class Learner:
             norm from 1.8e19 on is infinite in float32, and the gradient becomes 0.
 
     Raises:
-        UsageError: an argument has another type, or clip is not above 0. Or the rule cannot train this network on this
-            task; the message gives the reason.
+        UsageError: an argument has another type, or clip is not above 0. The rule belongs to another learner, or the
+            network has fewer outputs than the task has classes. Or the rule cannot train this network on this task;
+            the message gives the reason.
 
     Example:
         >>> network = tt.build_network("recurrent", 3, 2, neuron="ltc", hidden=[8])
@@ -69,6 +70,7 @@ class Learner:
             if p is not None
         ]
         self._flat = Flat([*(p for p in network.parameters() if p.requires_grad), *rule.parameters()])
+        self._identity = identity(rule)
 
     def parameters(self) -> list[Tensor]:
         """Return the parameters of the network and of the rule itself (learnt feedback weights), for an optimiser.
@@ -94,10 +96,11 @@ class Learner:
         Raises:
             ValueError: x has a different number of steps.
             UsageError: a parameter was frozen, unfrozen, replaced or moved since this learner was made, for instance by
-                a deep copy or `p.data = ...`. Or x or the target has another type, dtype or shape, or a class is out of
-                range (tested on the CPU only).
+                a deep copy or `p.data = ...`. The optimiser has no parameter of this learner. Or x or the target has
+                another type, dtype or shape, or a class is out of range (tested on the CPU only).
         """
         self._check()
+        check_optimiser(optimiser, (*self._flat.weights, *self._flat.parameters))
         check_batch(x, target, self.network, self.task)
         batch = Batch(x, target, self.task.per_step)
         if batch.steps != self.steps:
@@ -126,18 +129,19 @@ class Learner:
         return {
             "network": self.network.state_dict(),
             "rule": saved_attributes(self.rule, self.network, _no_update),
+            "identity": self._identity,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from the `state_dict` of a learner that was built in the same way; training is then bit for bit that
         of the other learner.
 
-        The state does not name its rule: that of another rule, or of other options, may be accepted.
-
         Raises:
-            UsageError: the state does not fit network or rule; both are then restored in part.
+            UsageError: the state is that of another rule, of other options or of another number of steps; nothing is
+                restored. Or it does not fit the network; network and rule are then restored in part.
         """
         try:
+            check_state(state, self._identity)
             self.network.load_state_dict(state["network"])
             # A copy, because the rule may take tensors of the state as its own.
             restore_attributes(copy.deepcopy(state["rule"]), self.rule, self.network, _no_update)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.task import Classification, Regression, Task
@@ -19,10 +21,12 @@ EXPECTED = {
     "task": (Task, "Classification(10) of throughtime.datasets.task, or the task of a dataset"),
 }
 """Type of each argument, and an expression that gives it."""
+OPTIONS = (type(None), bool, int, float, str)
+"""Types of the attributes of a rule that tell it from one with other options."""
 
 
 def check_arguments(network: Any, rule: Any, task: Any, steps: Any) -> None:
-    """Raise UsageError for an argument of another type."""
+    """Raise UsageError for an argument of another type, a rule in use, and a network with too few outputs."""
     for name, value in (("network", network), ("rule", rule), ("task", task)):
         kind, expression = EXPECTED[name]
         if not isinstance(value, kind):
@@ -30,6 +34,45 @@ def check_arguments(network: Any, rule: Any, task: Any, steps: Any) -> None:
             raise UsageError(f"{name} is {value!r:.40}, no {kind.__name__}", hint=f"pass {hint}")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise UsageError(f"steps is {steps!r}", hint="pass the number of time steps of each sequence")
+    if hasattr(rule, "task"):
+        raise UsageError("the rule belongs to another learner", hint="build a rule of its own: tt.build_rule(...)")
+    outputs = _outputs(network)
+    if type(task) is Classification and outputs is not None and outputs < task.classes:
+        raise UsageError(f"the network has {outputs} outputs; the task has {task.classes} classes")
+
+
+def check_optimiser(optimiser: Any, parameters: Sequence[Tensor]) -> None:
+    """Raise UsageError for an optimiser that would change none of the parameters; microseconds."""
+    if not isinstance(optimiser, Optimizer):
+        raise UsageError(f"optimiser is {optimiser!r:.40}, no torch.optim.Optimizer")
+    own = set(map(id, parameters))
+    if not any(id(p) in own for group in optimiser.param_groups for p in group["params"]):
+        raise UsageError("the optimiser has no parameter of this learner", hint="make it over learner.parameters()")
+
+
+def identity(rule: LearningRule) -> dict[str, Any]:
+    """Return the class and the options of a rule that was just started, as plain values for `state_dict`."""
+    parts = vars(rule).items()
+    return {
+        "class": type(rule).__qualname__,
+        **{name: value for name, value in parts if isinstance(value, OPTIONS)},
+        **{name: identity(value) for name, value in parts if isinstance(value, LearningRule)},
+    }
+
+
+def check_state(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise UsageError for the `state_dict` of a learner with another rule, other options or another number of steps.
+
+    Args:
+        state: the state.
+        own: the `identity` of the rule that would continue from it.
+    """
+    if "identity" not in state:
+        raise UsageError("it does not name its rule, as what state_dict() returns does")
+    found = state["identity"]
+    for name in {**own, **found}:
+        if found.get(name) != own.get(name):
+            raise UsageError(f"its {name} is {found.get(name)!r}, not {own.get(name)!r}")
 
 
 def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
@@ -63,6 +106,14 @@ def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
         if not target.is_floating_point():
             raise UsageError(f"the target of a regression has the dtype {_dtype(target)}", hint="pass target.float()")
         _check_shape(target, x, "batch, outputs", "regression", task.per_step)
+        if (outputs := _outputs(network)) not in (None, target.shape[-1]):
+            raise UsageError(f"the target has {target.shape[-1]} numbers; the network has {outputs} outputs")
+
+
+def _outputs(network: Network) -> int | None:
+    """Return the number of outputs of a network with one readout; None for several, and for a network that does not
+    describe itself."""
+    return network.readouts[0].neuron.size if len(network.readouts) == 1 else None
 
 
 def _check_classes(target: Tensor, task: Classification) -> None:

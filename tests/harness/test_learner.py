@@ -129,8 +129,65 @@ def test_training_that_is_resumed_is_that_without_a_break(rule, options):
         optimiser = torch.optim.Adam(again.parameters(), lr=0.01)
         optimiser.load_state_dict(copy.deepcopy(optimiser_state))
         assert torch.equal(go_on(again, optimiser), expected)
+
+
+OTHERS = {
+    "rule": ("bptt", {}, 6, "its class is 'BPTT', not 'FPTT'"),
+    "option": ("fptt", {"parts": 2}, 6, "its parts is 2, not 3"),
+    "steps": ("fptt", {"parts": 3}, 9, "its steps is 9, not 6"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_state_of_another_rule_is_refused_and_nothing_restored(other):
+    rule, options, steps, said = OTHERS[other]
+    network = tt.build_network("recurrent", 2, 2, hidden=[5])
+    state = tt.Learner(network, tt.build_rule(rule, **options), Classification(2), steps).state_dict()
+    learner = small("fptt", parts=3)
+    before = weights(learner)
+    with pytest.raises(UsageError, match=f"the state does not fit this learner: {said}"):
+        learner.load_state_dict(state)
+    assert torch.equal(weights(learner), before)
+
+
+@pytest.mark.parametrize("state", [None, {}, {"network": {}, "rule": {}}, "weights.pt"])
+def test_what_is_no_state_of_a_learner_is_refused(state):
     with pytest.raises(UsageError, match="the state does not fit this learner"):
-        own("bptt")[1].load_state_dict(learner_state)
+        small().load_state_dict(state)
+
+
+def test_the_state_of_another_network_is_refused():
+    network = tt.build_network("recurrent", 2, 2, hidden=[4])
+    state = tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=6).state_dict()
+    with pytest.raises(UsageError, match=r"the state does not fit this learner: .*Recurrent"):
+        small().load_state_dict(state)
+
+
+def test_a_rule_in_use_is_refused():
+    learner = small()
+    with pytest.raises(UsageError, match=r"the rule belongs to another learner\n.*tt.build_rule"):
+        tt.Learner(learner.network, learner.rule, Classification(2), steps=6)
+
+
+def test_an_optimiser_that_trains_nothing_is_refused():
+    learner, other = small(), small()
+    for foreign in (torch.optim.SGD(other.parameters(), lr=0.1), torch.optim.SGD(other.network.parameters(), lr=0.1)):
+        with pytest.raises(UsageError, match=r"no parameter of this learner\n.*learner.parameters\(\)"):
+            learner.learn(*sequences(), foreign)
+    with pytest.raises(UsageError, match=r"optimiser is 0\.1, no torch\.optim\.Optimizer"):
+        learner.learn(*sequences(), 0.1)
+
+
+def test_a_network_with_other_outputs_than_its_targets_is_refused():
+    """Broadcasting would train one output on the mean of the targets."""
+    network = tt.build_network("recurrent", 2, 1, hidden=[5])
+    with pytest.raises(UsageError, match="the network has 1 outputs; the task has 2 classes"):
+        tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=6)
+    learner = tt.Learner(network, tt.build_rule("bptt"), Regression(chance=1.0), steps=6)
+    before = weights(learner)
+    with pytest.raises(UsageError, match="the target has 3 numbers; the network has 1 outputs"):
+        learner.learn(sequences()[0], torch.ones(8, 3), torch.optim.SGD(learner.parameters(), lr=0.1))
+    assert torch.equal(weights(learner), before)
 
 
 @pytest.mark.parametrize("single_steps", [False, True])
@@ -257,6 +314,7 @@ def test_wrong_use_is_named():
         with pytest.raises(UsageError, match=rf"clip must be above 0, not {clip:g}\n"):
             tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3, clip=clip)
     learner = tt.Learner(network, tt.build_rule("bptt"), Regression(chance=1.0), steps=3)
+    optimiser = torch.optim.SGD(learner.parameters(), lr=0.1)
     with pytest.raises(UsageError, match=r"regression is \[batch, outputs\], not \[2\]"):
         learner.learn(torch.ones(3, 2, 2), torch.ones(2), optimiser)
 
