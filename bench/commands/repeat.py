@@ -23,6 +23,7 @@ from throughtime.commands.terminal import (
     RepetitionTimeOption,
     SourceOption,
     load_plugins,
+    stoppable,
 )
 from throughtime.errors import UsageError, suggestion
 from throughtime.printing import print_text
@@ -67,7 +68,6 @@ def repeat(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records import baselines as files
     from throughtime.records.repetitions import keep_repetitions, read_repetitions, write_repetition
-    from throughtime.running.signals import AskedToStop, signals_raised
 
     load_plugins(plugin, paper)
     add_source(*source)
@@ -79,26 +79,20 @@ def repeat(
     paths = [path for path in paths if not suites or files.suite_of(path) in suites]
     paths = [path for path in paths if scale in (None, files.scale_of(path))]
     if not listed:
-        try:
-            with (
-                tempfile.TemporaryDirectory(prefix="throughtime-", ignore_cleanup_errors=True) as place,
-                signals_raised(),
-            ):
-                repeater = Repeater(Path(place), timeout or SECONDS, plugin)
-                for path in paths:
-                    runs = _runs(path)
-                    keep_repetitions(
-                        folder, files.suite_of(path), files.scale_of(path), {run.record.id for run in runs}
-                    )
-                    repeated = read_repetitions(folder)
-                    for run in runs if every_run else _one_of_each_cell(runs, seed):
-                        if not _is_repeated(run.record, repeated.get(run.record.id)):
-                            repetition = repeater.repeat(run)
-                            write_repetition(folder, repetition)
-                            print_text(f"{path.name}: {repetition.label}: {repetition}", flush=True)
-        except AskedToStop as stop:
-            print_text(f"interrupted: {folder / files.REPEATED} has the repeated runs; repeat the command to continue")
-            raise typer.Exit(128 + stop.signum) from None
+        with (
+            stoppable(f"interrupted: {folder / files.REPEATED} has the repeated runs; repeat the command to continue"),
+            tempfile.TemporaryDirectory(prefix="throughtime-", ignore_cleanup_errors=True) as place,
+        ):
+            repeater = Repeater(Path(place), timeout or SECONDS, plugin)
+            for path in paths:
+                runs = _runs(path)
+                keep_repetitions(folder, files.suite_of(path), files.scale_of(path), {run.record.id for run in runs})
+                repeated = read_repetitions(folder)
+                for run in runs if every_run else _one_of_each_cell(runs, seed):
+                    if not _is_repeated(run.record, repeated.get(run.record.id)):
+                        repetition = repeater.repeat(run)
+                        write_repetition(folder, repetition)
+                        print_text(f"{path.name}: {repetition.label}: {repetition}", flush=True)
     wanted = {(files.suite_of(path), files.scale_of(path)) for path in paths}
     lines = [line for line in read_repetitions(folder).values() if (line.suite, line.scale) in wanted]
     _print_outcomes(lines, listed)

@@ -120,7 +120,7 @@ def test_an_interruption_loses_nothing(made, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(repetitions, "write_repetition", interrupted)
     assert repeat(made, folder, "--every-run") == 130
-    assert "interrupted" in capsys.readouterr().out
+    assert "interrupted" in capsys.readouterr().err
     (first,) = read_repetitions(folder).values()
     monkeypatch.setattr(repetitions, "write_repetition", write)
     assert repeat(made, folder, "--every-run") == 0
