@@ -173,7 +173,7 @@ def suite_document(name_or_path: str | Path) -> Document:
         raise UsageError(f'no suite "{name}"', hint=hint)
     if name not in named and not Path(name).exists():
         beside = [str(path) for path in Path(name).parent.glob("*.y*ml")]
-        raise UsageError("there is no such file", name, suggestion(name, beside) if beside else None)
+        raise UsageError("there is no such file", name, suggestion(name, [*beside, *named]))
     return load(named.get(name, name))
 
 

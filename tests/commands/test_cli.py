@@ -209,7 +209,7 @@ def test_a_suite_file_without_its_ending(refused):
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_suite_file_that_is_not_there(command, refused):
-    assert refused(command, "none.yaml") == "none.yaml: there is no such file"
+    assert refused(command, "none.yaml").startswith("none.yaml: there is no such file\n  there is: ")
     suite_file()
     assert refused(command, "smal.yaml") == 'smal.yaml: there is no such file\n  did you mean "small.yaml"?'
 
