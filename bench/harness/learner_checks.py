@@ -45,8 +45,7 @@ def check_optimiser(optimiser: Any, parameters: Sequence[Tensor]) -> None:
     """Raise UsageError for an optimiser that would change none of the parameters; microseconds."""
     if not isinstance(optimiser, Optimizer):
         raise UsageError(f"optimiser is {optimiser!r:.40}, no torch.optim.Optimizer")
-    own = set(map(id, parameters))
-    if not any(id(p) in own for group in optimiser.param_groups for p in group["params"]):
+    if not any(p is q for group in optimiser.param_groups for p in group["params"] for q in parameters):
         raise UsageError("the optimiser has no parameter of this learner", hint="make it over learner.parameters()")
 
 

@@ -234,7 +234,11 @@ def load(path: str | Traversable) -> Document:
     try:
         text = source.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+        beside: list[str] = []
+        if isinstance(error, FileNotFoundError) and isinstance(source, Path):
+            beside = [str(file) for file in source.parent.glob("*.y*ml")]
+        hint = suggestion(str(path), beside) if beside else None
+        raise UsageError(f"the file cannot be read: {error.strerror or error}", str(path), hint) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the file is not UTF-8 text: {error.reason}", where=str(path)) from error
     return Document(str(path), text)

@@ -171,9 +171,6 @@ def suite_document(name_or_path: str | Path) -> Document:
         file = f"{name}.yaml"
         hint = f'did you mean "{file}"?' if Path(file).is_file() else suggestion(name, named)
         raise UsageError(f'no suite "{name}"', hint=hint)
-    if name not in named and not Path(name).exists():
-        beside = [str(path) for path in Path(name).parent.glob("*.y*ml")]
-        raise UsageError("there is no such file", name, suggestion(name, [*beside, *named]))
     return load(named.get(name, name))
 
 

@@ -243,7 +243,7 @@ def test_shipped_suites_are_found_by_name(tmp_path, monkeypatch):
     assert load_suite("quick").name == "quick"
     with pytest.raises(UsageError, match='no suite "quikc"\n  did you mean "quick"'):
         load_suite("quikc")
-    with pytest.raises(UsageError, match=r'^quick\.yml: there is no such file\n  did you mean "quick"?'):
+    with pytest.raises(UsageError, match=r"^quick\.yml: the file cannot be read"):
         load_suite("quick.yml")
 
 
