@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import sys
 import tempfile
 from collections.abc import Set
 from pathlib import Path
@@ -44,7 +45,7 @@ def update(
     baselines: BaselinesOption = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Results to use; missing runs are added. Default: run everything again.", metavar="DIR"),
+        typer.Option(help="Results to use; missing runs are added. Default: a new temporary folder.", metavar="DIR"),
     ] = None,
     recorded: Annotated[
         bool, typer.Option("--recorded", help="Run nothing: keep the committed runs, and add those of --results.")
@@ -67,25 +68,26 @@ def update(
         raise UsageError("a baseline is not renewed without a reason", "--reason")
     if recorded and results is None:
         raise UsageError("needs the folder of the runs", "--recorded", "add --results DIR")
-    with tempfile.TemporaryDirectory(prefix="throughtime-") as fresh:
-        folder = results or Path(fresh)
-        if recorded:
-            load_plugins(plugin, paper)
-        else:
-            try:
-                run(suite, scale=scale, results=folder, plugin=plugin, paper=paper, source=source)
-            except typer.Exit as end:
-                if end.exit_code != 1:  # interrupted; failed runs are records too, and show below
-                    raise
-        name = load_suite(suite, scale).name
-        path = files.baseline_path(name, scale, baselines or files.BASELINES)
-        before = files.read_baseline(path) if path.exists() else []
-        if recorded and before:
-            files.unpack(path, Store(folder))
-        made = load_results(folder, [name]).select(scale=scale)
-        runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
-        records = [made.record(run_id) for run_id in runs]
-        curves = {run_id: made.curve(run_id) for run_id in runs}
+    folder = results or Path(tempfile.mkdtemp(prefix="throughtime-"))
+    if recorded:
+        load_plugins(plugin, paper)
+    else:
+        try:
+            run(suite, scale=scale, results=folder, plugin=plugin, paper=paper, source=source)
+        except typer.Exit as end:
+            if end.exit_code != 1:  # interrupted; failed runs are records too, and show below
+                if results is None:
+                    print_text(f"add --results {folder} to continue", file=sys.stderr)
+                raise
+    name = load_suite(suite, scale).name
+    path = files.baseline_path(name, scale, baselines or files.BASELINES)
+    before = files.read_baseline(path) if path.exists() else []
+    if recorded and before:
+        files.unpack(path, Store(folder))
+    made = load_results(folder, [name]).select(scale=scale)
+    runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
+    records = [made.record(run_id) for run_id in runs]
+    curves = {run_id: made.curve(run_id) for run_id in runs}
     write_baseline(path, records, curves)
     keep_repetitions(path.parent, name, scale, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))

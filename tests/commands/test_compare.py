@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 
 import pytest
 import typer
@@ -152,6 +153,20 @@ def test_an_interrupted_update_leaves_the_baseline_as_it_is(tmp_path, monkeypatc
     words = ["baseline", "update", tmp_path / "tried.yaml", "--why", "x", "--baselines", folder, "--results", results]
     put(Store(results), load_suite(tmp_path / "tried.yaml").expand("tiny")[0])  # done before the interruption
     assert main([*map(str, words)]) == 130 and not folder.exists()
+
+
+def test_an_interrupted_update_without_a_folder_loses_no_run(tmp_path, monkeypatch, capsys):
+    def interrupted(suite, results, **_):
+        put(Store(results), load_suite(suite).expand("tiny")[0])
+        raise typer.Exit(130)
+
+    (tmp_path / "tried.yaml").write_text(SUITE)
+    monkeypatch.setattr("throughtime.commands.baseline.run", interrupted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["baseline", "update", str(tmp_path / "tried.yaml"), "--why", "x"]) == 130
+    (results,) = tmp_path.glob("throughtime-*")
+    assert f"add --results {results} to continue" in capsys.readouterr().err
+    assert len(list(results.glob("*/*/record.json"))) == 1
 
 
 @pytest.fixture
