@@ -93,6 +93,11 @@ def test_a_cell_without_its_measure_was_not_run(judged):
         assert judged(target(0.8, cell=other), [0.8] * 3).verdict == "not run here"
 
 
+def test_the_nearest_measure_is_named(judged):
+    row = judged(target(0.8, cell={"measure": "msee"}), [0.8] * 3)
+    assert row.verdict == "not run here" and 'no run has "msee", did you mean "mse"?' in row.reason
+
+
 def test_a_target_has_one_origin_and_one_tolerance():
     with pytest.raises(ValueError, match="either a cell or exact"):
         PaperFile(title="t", targets=[Target(item="a", published=1, tolerance=0, source="s")])
