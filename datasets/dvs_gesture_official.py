@@ -146,7 +146,7 @@ def gestures(content: bytes, where: str) -> list[GestureInterval]:
     Raises:
         UsageError: the table has other columns, a row is not three whole numbers, or ends before it starts.
     """
-    header, *rows = content.decode(errors="replace").split()
+    header, *rows = content.decode(errors="replace").split() or [""]
     if header != COLUMNS:
         raise UsageError(f'the first line is "{header[:40]}"; expected "{COLUMNS}"', where=where)
     intervals = []

@@ -99,22 +99,24 @@ def draw_figures(
         tell: is called with what is drawn next.
 
     Raises:
-        UsageError: no figure has a name of the choice, or no run has its measure.
+        UsageError: no figure has one of the names of the choice, or no run has its measure.
     """
     drawn: dict[str, Drawn | NotDrawn] = {}
+    known = {MEMORY}
     figures = SUITE_FIGURES if choice.measure is None else (_measure_figure(results, choice.measure),)
     for suite, scale in suites_of(results):
         for figure in figures:
             name = f"{slug(suite)}-{scale}-{figure.name}"
+            known.add(name)
             if choice.draws(name) or (figure.several and choice.may_draw(name)):
                 tell(f"{suite}, {scale}: {figure.name}")
                 drawn.update(_draw(figure, results, suite, scale))
     if choice.measure is None:
         drawn |= _over_suites(results, choice, tell)
-    chosen = {name: shown for name, shown in drawn.items() if choice.draws(name)}
-    if not chosen and choice.only:
-        raise UsageError(f'no figure "{choice.only[0]}"', hint=suggestion(choice.only[0], drawn))
-    return chosen
+    for pattern in choice.only:
+        if not fnmatch.filter(drawn, pattern):
+            raise UsageError(f'no figure "{pattern}"', hint=suggestion(pattern, known | drawn.keys()))
+    return {name: shown for name, shown in drawn.items() if choice.draws(name)}
 
 
 def _measure_figure(results: Results, measure: str) -> SuiteFigure:

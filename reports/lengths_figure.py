@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import extent, groups, neuron_label, one_line, rule_rank, rule_title, slug
+from throughtime.reports.cells import (
+    extent,
+    groups,
+    neuron_label,
+    one_line,
+    rule_family,
+    rule_rank,
+    rule_title,
+    slug,
+)
 from throughtime.reports.drawing import Drawn, finish, styled
 from throughtime.reports.lengths import BUDGETS, PANEL, SOLVED, budget_map, length_cells
 from throughtime.reports.rule_marks import spread
@@ -30,20 +39,21 @@ FAMILY_COLOURS = {
     "no trace": "#8c8c8c",
 }
 FAMILIES = {
-    **dict.fromkeys(("bptt", "bptt-γ=0.1", "bptt-γ=0.05", "checkpointed_bptt", "rtrl", "ostl"), "exact"),
-    **dict.fromkeys(("tbptt", "tbptt-tenth", "fptt", "rolling_tbptt"), "window"),
-    **dict.fromkeys(("eprop", "eprop-random", "diagonal_rtrl", "snap1", "snap_n"), "trace of a synapse"),
+    **dict.fromkeys(("bptt", "checkpointed_bptt", "rtrl", "ostl"), "exact"),
+    **dict.fromkeys(("tbptt", "fptt", "rolling_tbptt"), "window"),
+    **dict.fromkeys(("eprop", "diagonal_rtrl", "snap1", "snap_n"), "trace of a synapse"),
     **dict.fromkeys(("ottt", "pp_prop", "s_tllr"), "trace of an input"),
     "sltt": "no trace",
 }
-"""Family of each rule of the suite, by label."""
+"""Family of rules; a rule of none, such as one of a user, is shown without a colour."""
 SHORT = {
     **{"bptt": "BPTT", "checkpointed_bptt": "checkpoints", "tbptt": "TBPTT 25", "tbptt-tenth": "TBPTT T/10"},
     **{"fptt": "FPTT", "eprop": "e-prop", "eprop-random": "e-prop rand.", "diagonal_rtrl": "diag. RTRL"},
     **{"snap_n": "SnAp-2", "ottt": "OTTT", "pp_prop": "pp-prop", "sltt": "SLTT"},
     **{"bptt-γ=0.1": "BPTT γ=0.1", "bptt-γ=0.05": "BPTT γ=0.05"},
+    "checkpointed_bptt-γ=0.1": "checkp. γ=0.1",
 }
-"""Names of at most twelve letters, which fit a cell of the map."""
+"""Names of at most 13 letters, which fit a cell of the map."""
 ROWS = {"share": ("solved runs (%)", 1.5), "bytes": ("training memory", 1.5), "time": ("time / BPTT's", 1.1)}
 """Label and height in inches of each row of lines."""
 MAP_HEIGHT, WIDTH = 1.35, 6.9
@@ -106,13 +116,17 @@ def _draw(cells: pd.DataFrame, chosen: pd.DataFrame, suite: str, scale: str) -> 
 def _legend(cells: pd.DataFrame) -> dict[str, Style]:
     from matplotlib.colors import to_rgb
 
-    shown = {FAMILIES[rule] for rule in _lines(cells)}
+    shown = {FAMILIES[rule_family(rule)] for rule in _lines(cells)}
     return {family: Style(to_rgb(colour), "-") for family, colour in FAMILY_COLOURS.items() if family in shown}
 
 
 def _lines(cells: pd.DataFrame) -> list[str]:
     """Return the rules that have a line."""
     return [rule for rule in LINES if rule in set(cells["rule"])][:MOST_LINES]
+
+
+def _colour(rule: str) -> str:
+    return FAMILY_COLOURS.get(FAMILIES.get(rule_family(rule), ""), "white")
 
 
 def _name(rule: str) -> str:
@@ -126,7 +140,7 @@ def _draw_row(panel: Axes, cells: pd.DataFrame, row: str) -> None:
         line = cells[(cells["rule"] == rule) & cells[row].notna()]
         if line.empty:
             continue
-        colour, y = FAMILY_COLOURS[FAMILIES[rule]], line[row] * (100 if row == "share" else 1)
+        colour, y = _colour(rule), line[row] * (100 if row == "share" else 1)
         x = line["T"] * (1.02 ** (i - 3.5) if row == "share" else 1)  # lines at 0 and at 100 % lie on one another
         panel.plot(x, y, DASHES.get(rule, "-"), color=colour, marker="o", ms=3, lw=1.3)
         if row == "share":
@@ -213,7 +227,7 @@ def _draw_map(panel: Axes, chosen: pd.DataFrame, lengths: list[int]) -> None:
     for _, row in chosen.iterrows():
         x, y = lengths.index(row["T"]), budgets.index(row["budget"])
         ran = row["state"] == "run"
-        face = to_rgba(FAMILY_COLOURS[FAMILIES[row["rule"]]], 0.22) if ran else "0.96"
+        face = to_rgba(_colour(row["rule"]), 0.22) if ran else "0.96"
         panel.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=face, edgecolor="white"))
         text, colour = row["state"], "0.5"
         if ran:

@@ -15,7 +15,7 @@ from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.look import look
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
 from throughtime.reports.styles import Style, rule_styles
-from throughtime.reports.summaries import summarise
+from throughtime.reports.summaries import METRICS, summarise
 from throughtime.reports.tuning import tuning_sentence
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Dr
         The figure, or None if no run of the suite has the measure.
     """
     runs = runs_of(results, suite, scale)
-    data = summarise(runs, measure) if measure in runs or f"unit.{measure}" in runs or measure == "metric" else None
+    data = summarise(runs, measure) if measure in runs or f"unit.{measure}" in runs or measure in METRICS else None
     if data is None or not data["n"].any():
         return None
     data = data[data["n"] > 0].reset_index(drop=True)

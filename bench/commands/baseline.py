@@ -6,7 +6,8 @@ import secrets
 import shlex
 import sys
 import tempfile
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,32 +69,43 @@ def update(
         raise UsageError("a baseline is not renewed without a reason", "--reason")
     if recorded and results is None:
         raise UsageError("needs the folder of the runs", "--recorded", "add --results DIR")
-    folder = results or Path(tempfile.mkdtemp(prefix="throughtime-"))
-    if recorded:
-        load_plugins(plugin, paper)
-    else:
-        try:
-            run(suite, scale=scale, results=folder, plugin=plugin, paper=paper, source=source)
-        except typer.Exit as end:
-            if end.exit_code != 1:  # interrupted; failed runs are records too, and show below
-                if results is None:
-                    print_text(f"add --results {folder} to continue", file=sys.stderr)
-                raise
+    load_plugins(plugin, paper)
     name = load_suite(suite, scale).name
     path = files.baseline_path(name, scale, baselines or files.BASELINES)
     before = files.read_baseline(path) if path.exists() else []
-    if recorded and before:
-        files.unpack(path, Store(folder))
-    made = load_results(folder, [name]).select(scale=scale)
-    runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
-    records = [made.record(run_id) for run_id in runs]
-    curves = {run_id: made.curve(run_id) for run_id in runs}
-    write_baseline(path, records, curves)
+    with _folder_of_runs(results) as folder:
+        if not recorded:
+            try:
+                run(suite, scale=scale, results=folder, plugin=plugin, paper=paper, source=source)
+            except typer.Exit as end:
+                if end.exit_code != 1:  # interrupted; failed runs are records too, and show below
+                    raise
+        elif before:
+            files.unpack(path, Store(folder))
+        made = load_results(folder, [name]).select(scale=scale)
+        runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
+        records = [made.record(run_id) for run_id in runs]
+        curves = {run_id: made.curve(run_id) for run_id in runs}
+        comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
+        write_baseline(path, records, curves)
     keep_repetitions(path.parent, name, scale, curves)
-    comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
     log_renewal(path, reason, comparison.counts)
     print_text(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print_text(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
+
+
+@contextmanager
+def _folder_of_runs(results: Path | None) -> Iterator[Path]:
+    """Yield the folder of `--results`, or a new temporary one, which stays: its name is printed if anything fails."""
+    if results is not None:
+        yield results
+        return
+    folder = Path(tempfile.mkdtemp(prefix="throughtime-"))
+    try:
+        yield folder
+    except BaseException:
+        print_text(f"finished runs are in {folder}: add --results {folder} to continue", file=sys.stderr)
+        raise
 
 
 def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> list[str]:
@@ -177,7 +189,7 @@ def verify(
     timeout: RepetitionTimeOption = None,
     plugin: PluginOption = NONE,
 ) -> None:
-    """Check the lines of baselines, repeat a run of each, and print the values edited by hand; exits with 1 if some."""
+    """Check the lines of baselines, repeat a run of each, and print values edited by hand; exits with 1 if any is."""
     from throughtime.comparing.audit import SECONDS, audit
     from throughtime.records import baselines
 

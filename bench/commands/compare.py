@@ -41,7 +41,7 @@ def compare(
         str | None, typer.Option(help="Time a git revision and the working tree in alternation.", metavar="REV")
     ] = None,
     stale_ok: Annotated[
-        bool, typer.Option("--stale-ok", help="Results that other code than today's made may pass.")
+        bool, typer.Option("--stale-ok", help="Accept results that other code than today's made.")
     ] = False,
     rounds: Annotated[int | None, typer.Option(min=2, help="With --interleaved: number of rounds; default 5.")] = None,
     plugin: PluginOption = NONE,

@@ -43,7 +43,7 @@ def peers(
     from functools import partial
 
     from throughtime.peers.run import PeerResults, in_fresh_process, side_by_side
-    from throughtime.peers.table import insert, shown, summary, write
+    from throughtime.peers.table import insert, marked, shown, summary, write
     from throughtime.peers.workload import chosen, entrants
 
     def tell(line: str) -> None:
@@ -52,13 +52,13 @@ def peers(
     selected, names = chosen(works or []), implementation or []
     for work in selected:
         entrants(work, names)  # refuses an unknown name before the first measurement
+    if into is not None:
+        marked(into)  # refuses a page without a place for the table, too
     outcome, ask = PeerResults([], []), partial(in_fresh_process, tell=tell)
     for work in selected:
         outcome = outcome.and_then(side_by_side(work, names, threads=threads or [2], rounds=rounds, ask=ask, tell=tell))
         if out is not None:
             write(outcome, out)  # after each workload, so that an interruption loses at most one
-    if into is not None:
-        insert(outcome.rows, into)
     if as_json:
         print_text(json.dumps([row._asdict() for row in outcome.rows]))
     else:
@@ -68,5 +68,7 @@ def peers(
             print_text(line)
     for left_out in outcome.left_out:
         print_text(left_out, file=sys.stderr if as_json else sys.stdout)
+    if into is not None:
+        insert(outcome.rows, into)
     if any(left_out.fault for left_out in outcome.left_out):
         raise typer.Exit(1)

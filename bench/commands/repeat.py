@@ -63,7 +63,7 @@ def repeat(
     source: SourceOption = NONE,
 ) -> None:
     """Train one committed run of each cell again with today's code, to its first evaluation after 20 updates, and
-    compare the numbers; exits with 1 if some are other ones. Runs that this code has repeated are skipped."""
+    compare the numbers; exits with 1 if one differs. Runs that this code has repeated are skipped."""
     from throughtime.comparing.audit import SECONDS
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records import baselines as files

@@ -40,6 +40,8 @@ def submit(
         if author:
             raise UsageError("has no effect with --check", "--author")
         return _check(check, seed, timeout)
+    if seed is not None or timeout is not None:
+        raise UsageError("has an effect with --check alone", "--timeout" if seed is None else "--seed")
     from throughtime.comparing.submissions import write_submission
     from throughtime.registry import KINDS
 

@@ -95,7 +95,7 @@ def rerun(
     source: terminal.SourceOption = terminal.NONE,
     as_json: terminal.JsonOption = False,
 ) -> None:
-    """Repeat one recorded run without saving it, and print the differences; exits with 1 if one counts."""
+    """Repeat one recorded run without saving it, and print the differences; exits with 1 if a result differs."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.running.engines.local import LocalEngine
     from throughtime.running.limits import Limits

@@ -74,7 +74,7 @@ ChangesOption = Annotated[
     ),
 ]
 LabelsOption = Annotated[
-    list[str], typer.Option(help="Only these labels, or patterns such as 'fptt*'; repeatable.", metavar="LABEL")
+    list[str], typer.Option(help="Only these labels, or patterns such as '*alif*'; repeatable.", metavar="LABEL")
 ]
 NO_LABELS: list[str] = []
 NO_CHANGES: list[str] = []

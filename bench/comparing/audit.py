@@ -148,4 +148,5 @@ def _lines_at(path: Path, revision: str) -> list[str]:
         raise UsageError(f'git knows no revision "{revision}"', "--since")
     done = subprocess.run([*git, "show", f"{revision}:./{path.name}"], capture_output=True)
     content = done.stdout if done.returncode == 0 else b""
-    return (gzip.decompress(content) if content and path.suffix == COMPRESSED else content).decode().splitlines()
+    lines = (gzip.decompress(content) if content and path.suffix == COMPRESSED else content).splitlines()
+    return [line.decode() for line in lines]

@@ -121,7 +121,7 @@ def read_submission(path: Path) -> Submission:
         UsageError: there is no such file, or a line is refused; the message names the line.
     """
     try:
-        first, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+        first, *lines = [line.decode() for line in path.read_bytes().splitlines()] or [""]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("no submission can be read here", str(path), WRITER) from error
     text = unsealed(first)
@@ -159,7 +159,7 @@ def check_submission(path: Path, seed: int, seconds: float) -> Audit:
         _refuse_other_source(submission.records, {str(plugin.resolve()) for plugin in plugins}, path)
         with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
             lines = Path(folder, f"{submission.header.suite}-{submission.header.scale}.jsonl")
-            lines.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[1:]) + "\n", encoding="utf-8")
+            lines.write_bytes(path.read_bytes().partition(b"\n")[2])
             return audit(lines, None, seed, seconds, plugins)._replace(path=path)
 
 

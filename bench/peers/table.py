@@ -121,19 +121,29 @@ def page(rows: Sequence[Measurement]) -> str:
     return "\n".join([*about, "", table(head, lines)])
 
 
+def marked(path: Path) -> tuple[str, str]:
+    """Return the text of a file up to and with the line `BEGIN`, and from the line `END` on.
+
+    Raises:
+        UsageError: the file lacks one of the lines.
+    """
+    before, begin, rest = path.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(f"{END}\n")
+    if not begin or not end:
+        raise UsageError(f"no lines {BEGIN} and {END}", str(path))
+    return before + begin, end + after
+
+
 def insert(rows: Sequence[Measurement], path: Path) -> None:
     """Replace the text of a file between `BEGIN` and `END` by `page`.
 
     Raises:
         UsageError: the file lacks one of the lines, or nothing was timed.
     """
-    before, begin, rest = path.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(f"{END}\n")
-    if not begin or not end:
-        raise UsageError(f"no lines {BEGIN} and {END}", str(path))
+    before, after = marked(path)
     if all(row.unit == "byte" for row in rows):
         raise UsageError("no times to write", str(path), "name a workload with times, such as 'train-*'")
-    write_whole(path, f"{before}{begin}\n{page(rows)}\n\n{end}{after}")
+    write_whole(path, f"{before}\n{page(rows)}\n\n{after}")
 
 
 @styled

@@ -80,7 +80,9 @@ def lines_of(path: Path) -> list[str]:
     """
     try:
         content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == COMPRESSED else content).decode().splitlines()
+        content = gzip.decompress(content) if path.suffix == COMPRESSED else content
+        # Lines of bytes: those of a string also end at U+2028, which JSON leaves as it is.
+        return [line.decode() for line in content.splitlines()]
     except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
         hint = "`throughtime baseline update SUITE --reason ...` writes one"
         reason = getattr(error, "strerror", None) or error

@@ -101,7 +101,7 @@ def read_repetitions(folder: Path) -> dict[str, Repetition]:
         UsageError: a line is not a repetition; the message names it.
     """
     path = folder / REPEATED
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
     repetitions = {}
     for number, line in enumerate(lines, start=1):
         try:

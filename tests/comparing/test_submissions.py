@@ -17,6 +17,7 @@ from throughtime.comparing.submissions import read_submission, unpack_submission
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.code_digest import code_of
+from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.registry import ALGORITHMS, isolated
@@ -96,6 +97,13 @@ def test_a_run_twice_and_an_empty_file_are_refused(submission):
         read_submission(submission)
 
 
+def test_a_separator_of_unicode_ends_no_line(submission):
+    _, diverged = read_submission(submission).records
+    failed = diverged.model_copy(update={"failure": Failure(reason="a\u2028b")})
+    path = write_submission([failed], "Bob", folder=submission.parent)
+    assert [record.failure.reason for record in read_submission(path).records] == ["a\u2028b"]
+
+
 def test_data_with_other_options_are_refused(tmp_path):
     store = Store(tmp_path / "made")
     spec = run_spec("bptt lif digits", 0, suite="quick", scale="tiny", passes=["train"])
@@ -173,6 +181,7 @@ def test_the_check_repeats_a_run_with_the_code_of_the_file(tmp_path, monkeypatch
         (["quick", "--check", "x.jsonl"], "give a suite to submit, or a file to check"),
         (["quick"], "--author"),
         (["--check", "none.jsonl", "--author", "Ada"], "--author: has no effect with --check"),
+        (["quick", "--author", "Ada", "--seed", "3"], "--seed: has an effect with --check alone"),
         (["--check", "none.jsonl"], "no submission can be read here"),
     ],
 )

@@ -95,6 +95,7 @@ def test_the_trials_of_the_lists_are_cut_into_their_gestures():
         ({"trials_to_test.txt": b"user\xff"}, "the official lists name user\ufffd, which has no recording"),
         ({"user02_led.aedat": None}, "the official lists name user02_led, which has no recording"),
         ({"user02_led_labels.csv": None}, "the official lists name user02_led, which has no table of gestures"),
+        ({"user02_led_labels.csv": b""}, 'the first line is ""; expected "class,startTime_usec'),
         ({"user02_led_labels.csv": b"class;start"}, 'the first line is "class;start"; expected "class,startTime_usec'),
         ({"user02_led_labels.csv": f"{COLUMNS}\n1,2\n".encode()}, 'line 2 is "1,2"; expected three whole numbers'),
         (

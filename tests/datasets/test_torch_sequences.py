@@ -91,6 +91,14 @@ def test_a_change_is_noticed_by_prepare():
     assert mine().sha256() != before
 
 
+def test_a_change_of_any_file_is_noticed(folder):
+    (folder / "other.py").write_text(FILE)
+    before = mine(test="other.py:test").sha256()
+    (folder / "other.py").write_text(FILE.replace("Mine(20, 30)", "Mine(20, 28)"))
+    changed = mine(test="other.py:test")
+    assert changed.sha256() != before and changed.size("test") == 8
+
+
 def test_a_suite_runs_on_an_entry_and_on_objects(folder):
     (folder / "mine.yaml").write_text(SUITE)
     results = tt.run("mine.yaml", "tiny", folder / "runs", quiet=True, jobs=1)

@@ -128,6 +128,13 @@ def test_eight_rules_have_a_line(store):
     assert len([line for line in drawn.figure.axes[1].lines if len(line.get_xdata()) == 3]) == 8
 
 
+def test_the_map_has_a_rule_without_a_family(store):
+    trained(store, "mine", 50, [0.98, 0.98, 0.98])
+    costed(store, "mine", 50, 1e5)
+    (drawn,) = length_figures(Results(store.folder), "length", "laptop").values()
+    assert "mine\nbest" in [text.get_text() for text in drawn.figure.axes[-1].texts]
+
+
 def test_a_variant_on_other_neurons_has_the_costs_of_its_rule(store):
     spec = spec_at("bptt", 50)
     for label, options in (("low", {"added_since": None}), ("ends", {"loss_at": "end"})):

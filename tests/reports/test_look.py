@@ -36,6 +36,8 @@ def test_only_the_named_figures_are_drawn(grid):
     ]
     with pytest.raises(UsageError, match='no figure "quick-laptop-curve"'):
         tt.figure(grid, only="quick-laptop-curve")
+    with pytest.raises(UsageError, match='no figure "nope-curves"'):
+        tt.figure(grid, only=["*-tradeoff", "nope-curves"])
 
 
 def test_a_measure_has_a_row_for_each_rule_in_each_panel(cell):
@@ -45,6 +47,7 @@ def test_a_measure_has_a_row_for_each_rule_in_each_panel(cell):
     points = [line.get_xdata()[0] for line in panel.lines if line.get_markersize() == 6]
     assert points == pytest.approx([4, 2, 4 / 3, 1]), "milliseconds"
     assert drawn.data["mean"].tolist() == pytest.approx([0.004, 0.002, 0.004 / 3, 0.001])
+    assert tt.figure(cell, measure="metric_best_validation")
     with pytest.raises(UsageError, match='no measure "wal_time"'):
         tt.figure(cell, measure="wal_time")
 
