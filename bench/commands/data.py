@@ -12,7 +12,7 @@ from throughtime.errors import UsageError
 from throughtime.printing import print_text
 
 if TYPE_CHECKING:
-    from throughtime.datasets.base import Dataset, Split
+    from throughtime.datasets.base import Dataset
 
 data_app = typer.Typer(help="Datasets: list, fetch, verify and draw them.", no_args_is_help=True)
 OptionOption = Annotated[
@@ -20,7 +20,6 @@ OptionOption = Annotated[
     typer.Option("--option", help="An option of the dataset, as in a suite; repeatable.", metavar="NAME=VALUE"),
 ]
 NO_OPTIONS: list[str] = []
-NO_OVERLAP = "no sequence is in both"
 
 
 @data_app.command("ls")
@@ -55,9 +54,8 @@ def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO
     with preparing(name):
         dataset.prepare()
     digest = dataset.sha256() or "generated, no files"
-    sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
     remark = f"; {text}" if (text := dataset.remark()) else ""
-    print_text(f"{name}: {sizes} sequences{remark}; SHA-256 {digest}; licence: {dataset.licence}")
+    print_text(f"{name}: {_sizes(dataset)}{remark}; SHA-256 {digest}; licence: {dataset.licence}")
 
 
 @data_app.command("verify")
@@ -71,7 +69,9 @@ def verify_data(
     Exits with 1 if a file is damaged, or a sequence is in two splits.
     """
     from throughtime.datasets.files.fetch import add_source, report
+    from throughtime.datasets.overlap import hashes, overlap, repeated
     from throughtime.registry import DATASETS
+    from throughtime.running.progress import preparing
 
     add_source(*source)
     if option and name is None:
@@ -93,10 +93,13 @@ def verify_data(
         raise UsageError(f"{name} has no files of its own", hint="its data are generated")
     wrong = any(presence.problem or (dataset and not presence.path) for presence in presences)
     if name is not None and dataset and not wrong:
-        shared = _shared(name, dataset)
-        rows += [{"file": f"{name}: {pair}", "where": "—", "verdict": verdict} for pair, verdict in shared.items()]
-        wrong = any(verdict != NO_OVERLAP for verdict in shared.values())
-        for split, (n, total) in _repeated(name, dataset).items():
+        with preparing(name):
+            hashed = hashes(dataset)
+        for (a, b), n in overlap(hashed).items():
+            said = f"{n} sequences are in both" if n else "no sequence is in both"
+            rows.append({"file": f"{name}: {a} and {b}", "where": "—", "verdict": said})
+            wrong = wrong or n > 0
+        for split, (n, total) in repeated(hashed).items():
             beyond = dataset.repeated is not None and n > dataset.repeated * total
             said = f"{n} of {total} sequences repeat an earlier one" + (
                 f", stated {dataset.repeated}" if beyond else ""
@@ -106,24 +109,6 @@ def verify_data(
     print_rows(rows, as_json)
     if wrong:
         raise typer.Exit(1)
-
-
-def _shared(name: str, dataset: Dataset) -> dict[str, str]:
-    """Return for each pair of splits a text that gives the number of sequences they share."""
-    from throughtime.datasets.overlap import overlap
-    from throughtime.running.progress import preparing
-
-    with preparing(name):
-        counts = overlap(dataset)
-    return {f"{a} and {b}": f"{n} sequences are in both" if n else NO_OVERLAP for (a, b), n in counts.items()}
-
-
-def _repeated(name: str, dataset: Dataset) -> dict[Split, tuple[int, int]]:
-    from throughtime.datasets.overlap import repeated
-    from throughtime.running.progress import preparing
-
-    with preparing(name):
-        return repeated(dataset)
 
 
 @data_app.command("show")
@@ -150,11 +135,16 @@ def show_data(
         figure = draw(name, dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
-    print_text(
-        f"{path}: {', '.join(f'{split} {dataset.size(split)}' for split in ('train', 'validation', 'test'))} sequences"
-    )
+    print_text(f"{path}: {_sizes(dataset)}")
     if remark := dataset.remark():
         print_text(remark)
+
+
+def _sizes(dataset: Dataset) -> str:
+    """Return the number of sequences of each split in words."""
+    from throughtime.datasets.prepared import SPLITS
+
+    return f"{', '.join(f'{split} {dataset.size(split)}' for split in SPLITS)} sequences"
 
 
 def _class(name: str) -> type[Dataset]:
