@@ -22,7 +22,7 @@ def count_bytes(
     rule: RuleOption,
     steps: Annotated[list[int], typer.Option(min=1, help="Length T of the sequences; repeatable.")],
     neuron: terminal.NeuronOption = "lif",
-    hidden: terminal.HiddenOption = None,
+    hidden: terminal.HiddenOption = terminal.HIDDEN,
     inputs: terminal.InputsOption = 40,
     outputs: terminal.OutputsOption = 10,
     batch: terminal.BatchOption = 1,
@@ -34,7 +34,7 @@ def count_bytes(
     from throughtime.measuring.training_bytes import Sizes, training_bytes
 
     terminal.load_plugins(plugin)
-    sizes = Sizes(tuple(hidden or (64,)), inputs, outputs, batch, "step" if target_at_each_step else "end")
+    sizes = Sizes(tuple(hidden), inputs, outputs, batch, "step" if target_at_each_step else "end")
     rows = []
     for row in training_bytes([_named(text) for text in rule], neuron, steps, sizes):
         rows.append(row)

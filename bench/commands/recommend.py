@@ -18,7 +18,7 @@ def recommend(
     steps: Annotated[int, typer.Option(min=1, help="Length T of the sequences.")],
     memory: Annotated[int, typer.Option(parser=units.size, help="Memory for training: 256kB, 8MB.", metavar="SIZE")],
     neuron: terminal.NeuronOption = "lif",
-    hidden: terminal.HiddenOption = None,
+    hidden: terminal.HiddenOption = terminal.HIDDEN,
     inputs: terminal.InputsOption = 40,
     outputs: terminal.OutputsOption = 10,
     batch: terminal.BatchOption = 1,
@@ -39,7 +39,7 @@ def recommend(
 
     terminal.load_plugins(plugin)
     NEURONS[neuron]  # a wrong name is refused before the records are read
-    sizes = Sizes(tuple(hidden or (64,)), inputs, outputs, batch)
+    sizes = Sizes(tuple(hidden), inputs, outputs, batch)
 
     def counting(rule: str) -> None:
         print_text(f" counting the bytes of {rule}", file=sys.stderr, flush=True)

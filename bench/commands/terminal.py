@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 NeuronOption = Annotated[str, typer.Option(help="Neuron of the network `recurrent`.")]
-HiddenOption = Annotated[list[int] | None, typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")]
+HiddenOption = Annotated[list[int], typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")]
+HIDDEN = [64]
 InputsOption = Annotated[int, typer.Option(min=1, help="Inputs a step.")]
 OutputsOption = Annotated[int, typer.Option(min=2, help="Classes.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Sequences that are learnt together.")]
