@@ -14,11 +14,11 @@ def escaped(text: str) -> str:
     return text.replace("@", "@&#8203;")  # a space without width: GitHub notifies nobody
 
 
-def code_block(language: str, lines: Sequence[str]) -> str:
-    """Return a block of code, with a fence that no line can close."""
+def code_block(lines: Sequence[str]) -> str:
+    """Return a block of commands, with a fence that no line can close."""
     text = printable("\n".join(lines))
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}sh\n{text}\n{fence}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> str:

@@ -20,7 +20,7 @@ from throughtime.reports.alignment_points import (
     epochs_of,
 )
 from throughtime.reports.alignment_ranks import alignment_ranks, warning
-from throughtime.reports.cells import KEYS, groups, neuron_label, rule_rank
+from throughtime.reports.cells import KEYS, TASK, groups, neuron_label, rule_rank
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, star, styled
 from throughtime.reports.figures import cells_left_out, count_range, used_styles
 from throughtime.reports.styles import Style, rule_styles
@@ -58,9 +58,7 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
     styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     figure, panels = _pairs_of_panels(data)
     for key, pair in panels.items():
-        cell_data, mean = (
-            rows[(rows[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for rows in (data, means)
-        )
+        cell_data, mean = (rows[(rows[TASK] == list(key)).all(axis=1)] for rows in (data, means))
         for measure, panel in pair.items():
             for (rule,), line in groups(mean, ["rule"]):
                 _draw_mean(panel, line.sort_values("epoch"), measure, styles[rule])
@@ -104,7 +102,7 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
     if fine.empty:
         return None
     means = _ends(_means(fine))
-    cells = groups(means, ["dataset", "network", "neuron"])
+    cells = groups(means, TASK)
     styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     beside = 1 if len(cells) <= 3 else 2
     heights = [_height(cell) for _, cell in cells]
@@ -156,7 +154,7 @@ def _pairs_of_panels(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, ...], 
     """Return, for each dataset and neuron, a panel for each measure, one below the other."""
     lines = []
     for _, dataset_rows in groups(data, ["dataset"]):
-        cells = [key for key, _ in groups(dataset_rows, ["dataset", "network", "neuron"])]
+        cells = [key for key, _ in groups(dataset_rows, TASK)]
         lines += [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
     columns = max(map(len, lines))
     figure, axes = grid(2 * columns * len(lines), columns=columns)

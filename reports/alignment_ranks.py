@@ -9,13 +9,12 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.alignment_points import COSINE, alignment_points
-from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title
+from throughtime.reports.cells import KEYS, TASK, groups, neuron_label, rule_family, rule_title
 from throughtime.reports.once import once
 from throughtime.reports.quantities import quantity
 from throughtime.reports.summaries import summarise
 
-PANEL = ["dataset", "network", "neuron"]
-FAMILIES = ("kf_rtrl", "rflo")
+PAIR = ("kf_rtrl", "rflo")
 """The pair that the warning names first: an unbiased estimate with noise, and one with a bias and without noise."""
 
 
@@ -51,13 +50,13 @@ def correlations(ranks: pd.DataFrame) -> pd.DataFrame:
     `dataset`, `network`, `neuron`, `spearman` (positive: a higher cosine goes with a better result; NaN: fewer than
     three rules, or equal values), `rules`."""
     rows = []
-    for key, cells in groups(ranks, PANEL):
+    for key, cells in groups(ranks, TASK):
         gain = cells["mean"] if cells["better"].iloc[0] == "higher" else -cells["mean"]
         cosine = cells["cosine"].round(5)  # rules with the same gradient are equal: their cosines differ by rounding
         known = len(cells) > 2 and cosine.nunique() > 1 and gain.nunique() > 1
         spearman = cosine.rank().corr(gain.rank()) if known else float("nan")
-        rows.append({**dict(zip(PANEL, key, strict=True)), "spearman": spearman, "rules": len(cells)})
-    return pd.DataFrame(rows, columns=[*PANEL, "spearman", "rules"])
+        rows.append({**dict(zip(TASK, key, strict=True)), "spearman": spearman, "rules": len(cells)})
+    return pd.DataFrame(rows, columns=[*TASK, "spearman", "rules"])
 
 
 def orders(cells: pd.DataFrame) -> list[Order]:
@@ -78,7 +77,7 @@ def orders(cells: pd.DataFrame) -> list[Order]:
 def warning(ranks: pd.DataFrame) -> list[str]:
     """Return what the records show on alignment as a ranking of rules, as lines of a caption; empty: no two rules with
     two replicates differ in both cosine and result."""
-    panels = [orders(cells) for _, cells in groups(ranks, PANEL)]
+    panels = [orders(cells) for _, cells in groups(ranks, TASK)]
     pairs = [order for panel_orders in panels for order in panel_orders]
     if not pairs:
         return []
@@ -91,7 +90,7 @@ def warning(ranks: pd.DataFrame) -> list[str]:
     subject = f"of {len(pairs)} pairs of rules with separate cosines and results"
     if not against:
         return [f"{subject.capitalize()}, all have the better result at the higher cosine.{correlated}"]
-    known = [order for order in against if {rule_family(rule) for rule in _rules(order)} == set(FAMILIES)]
+    known = [order for order in against if {rule_family(rule) for rule in _rules(order)} == set(PAIR)]
     example = max(known or against, key=_gap)
     count = f"{subject.capitalize()}, {len(against)} {'have' if len(against) > 1 else 'has'}"
     return [

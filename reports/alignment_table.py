@@ -14,7 +14,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.alignment_points import COSINE, MEANING, MEASURES, PARAMETERS, alignment_points, epochs_of
 from throughtime.reports.alignment_ranks import alignment_ranks, warning
-from throughtime.reports.cells import KEYS, neuron_label, one_line, rule_title, slug
+from throughtime.reports.cells import KEYS, TASK, neuron_label, one_line, rule_title, slug
 from throughtime.reports.figures import cells_left_out, count_range
 from throughtime.reports.plain_values import Row, row_groups, rows_of
 from throughtime.reports.quantities import replicate_interval
@@ -25,7 +25,7 @@ from throughtime.reports.tables import entry
 NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
 
 
-LINE = ["dataset", "network", "neuron", "rule", "group"]
+LINE = [*TASK, "rule", "group"]
 """What a line of the table shows."""
 
 

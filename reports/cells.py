@@ -21,6 +21,8 @@ from throughtime.spec import SCALES
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
 TASK = ["dataset", "network", "neuron"]
 """Columns that identify a task: rules are compared on the same dataset, network and neuron."""
+TASK_KEYS = ["suite", "scale", *TASK]
+"""Columns that identify a task among the runs of several suites."""
 
 
 @once

@@ -86,7 +86,6 @@ class Drawn(NamedTuple):
 def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
     """Write a figure as PDF, SVG and PNG, its data as CSV and, for a paper, title and caption as text; each file
     atomically. Return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paper = look().style == "paper"
     contents: dict[str, bytes | str] = dict(_files(drawn.figure, 300 if paper else 160))
     contents["csv"] = csv_of(drawn.data)

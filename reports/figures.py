@@ -10,7 +10,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
-from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, rule_title, runs_of
+from throughtime.reports.cells import KEYS, TASK, groups, natural, neuron_label, rule_rank, rule_title, runs_of
 from throughtime.reports.drawing import Alternatives, Drawn, finish, grid, scale_axis, scaled, star, styled
 from throughtime.reports.growth import PROCESS, WAYS, series
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantity, replicate_interval
@@ -55,13 +55,13 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     if data.empty:
         return None
     styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
-    cells = groups(runs, ["dataset", "network", "neuron"])
+    cells = groups(runs, TASK)
     neurons = runs[["network", "neuron"]].drop_duplicates()
     figure, panels = grid(len(cells), columns=len(neurons) if 2 <= len(neurons) <= 4 else 3)
     for panel, (key, _) in zip(panels, cells, strict=True):
         dataset, network, neuron = key
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
-        selected = data[(data[["dataset", "network", "neuron"]] == list(key)).all(axis=1)]
+        selected = data[(data[TASK] == list(key)).all(axis=1)]
         if selected.empty:
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
             panel.set(xticks=[], yticks=[])
@@ -187,7 +187,7 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
 def _choices(data: pd.DataFrame) -> Alternatives:
     """Return, for each panel, quantity and rule, its mean over the replicates at each epoch."""
     choices: dict[str, dict[str, dict[str, dict[int, float]]]] = {}
-    for (dataset, network, neuron, rule), lines in groups(data, ["dataset", "network", "neuron", "rule"]):
+    for (dataset, network, neuron, rule), lines in groups(data, [*TASK, "rule"]):
         panel = choices.setdefault(f"{dataset} · {neuron_label(neuron, network)}", {})
         for name, title in PROGRESS.items():
             means = lines.groupby("epoch")[name].mean().dropna()

@@ -15,7 +15,7 @@ import pandas as pd
 
 from throughtime.records.record import Record
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
+from throughtime.reports.cells import TASK, groups, neuron_label, one_line, rule_title, runs_of, slug
 from throughtime.reports.plain_values import rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import Entry, Footnotes, Table
@@ -31,7 +31,7 @@ PROCESS = "peak_process_bytes"
 COSTS = ("wall_time", "peak_live_bytes")
 SIZES = {"T": "time steps", "B": "sequences a batch", "H": "neurons a layer", "L": "layers"}
 NAMES = ["suite", "scale", "dataset", "batch", "network", "neuron", "rule", "series"]
-CELL = ["dataset", "network", "neuron", "rule"]
+CELL = [*TASK, "rule"]
 
 
 def slopes(results: Results) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, neuron_label, rule_rank, runs_of, slug
+from throughtime.reports.cells import TASK, groups, neuron_label, rule_rank, runs_of, slug
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import cells_left_out, used_styles
 from throughtime.reports.growth import CELL, COSTS, SIZES, WAYS, exponents, series, two_decimals
@@ -49,9 +49,8 @@ def growth_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
         return {}
     points, runs = _points(chosen, fitted), runs_of(chosen)
     styles = rule_styles(results.frame["rule"])
-    parts = ["dataset", "network", "neuron"]
-    telling = [part for part in parts if part == "neuron" or points[part].nunique() > 1]
-    return {slug("-".join(cell[telling].iloc[0])): _draw(cell, runs, styles) for _, cell in groups(points, parts)}
+    telling = [part for part in TASK if part == "neuron" or points[part].nunique() > 1]
+    return {slug("-".join(cell[telling].iloc[0])): _draw(cell, runs, styles) for _, cell in groups(points, TASK)}
 
 
 def _points(results: Results, fitted: pd.DataFrame) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Summarise each rule at each length.
 
     Args:
-        results: of the suite, and of its costs (`cost_runs`), if they were run.
+        results: of the suite; its costs (`cost_runs`) are read from the same folder if they were run.
         suite: a suite of tasks whose lengths vary and whose metric is an accuracy.
         scale: one of its scales.
 
@@ -50,9 +50,10 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
         over BPTT's; both of the rule with this label or with the same options. What was not run is NaN, or n = 0.
         Empty if no task has three lengths.
     """
-    if not _has_lengths(results, suite, scale):
+    measured = _costs(results, suite, scale)
+    if not _has_lengths(results.select(suite, scale), measured):
         return pd.DataFrame(columns=COLUMNS)
-    trained, costs = _with_lengths(results, suite, scale), _with_lengths(results, *cost_runs(suite, scale))
+    trained, costs = _with_lengths(results, suite, scale), _with_lengths(measured, *cost_runs(suite, scale))
     rows: dict[tuple[str, str, str, int], dict[str, float]] = {}
     for (task, neuron, rule, T), cell in groups(trained, ["dataset_name", "neuron", "rule", "T"]):
         accuracy = accuracies(cell)
@@ -68,11 +69,11 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     labels = trained.groupby(by)["rule"].unique().to_dict() if len(trained) else {}
     for key, cell in groups(costs, by):
         task, neuron, T, _ = key
-        measured = {name: cell[measure].mean() if measure in cell else math.nan for name, measure in COSTS.items()}
+        row = {name: cell[measure].mean() if measure in cell else math.nan for name, measure in COSTS.items()}
         if (cell["rule_name"] == "bptt").all():
-            measured["time"] = 1.0
+            row["time"] = 1.0
         for rule in {*cell["rule"], *labels.get(key, ())}:
-            rows.setdefault((task, neuron, rule, int(T)), {}).update(measured)
+            rows.setdefault((task, neuron, rule, int(T)), {}).update(row)
     cells = pd.DataFrame([{**dict(zip([*PANEL, "rule", "T"], key, strict=True)), **row} for key, row in rows.items()])
     cells = cells.reindex(columns=COLUMNS).fillna({"n": 0})
     cells = cells[cells.groupby(PANEL)["T"].transform("nunique") >= FEWEST_LENGTHS]
@@ -86,6 +87,13 @@ def cost_runs(suite: str, scale: str) -> tuple[str, str]:
     return ("length-cost", "laptop") if (suite, scale) in COSTS_OF_LENGTH else (f"{suite}-cost", scale)
 
 
+def _costs(results: Results, suite: str, scale: str) -> Results:
+    """Return the runs that have the costs of a suite's networks, read from the folder if the results lack them."""
+    name, scale = cost_runs(suite, scale)
+    runs = results.select(name, scale)
+    return Results(results.folder, [name]).select(name, scale) if runs.frame.empty else runs
+
+
 def accuracies(cell: pd.DataFrame) -> pd.Series:
     """Return the accuracies of the runs that ended `ok` or `diverged`, 0 of the latter; empty for another metric."""
     ended = cell[cell["status"].isin(ENDED)]
@@ -94,10 +102,9 @@ def accuracies(cell: pd.DataFrame) -> pd.Series:
     return ended["accuracy"].where(ended["status"] == "ok", 0.0)
 
 
-def _has_lengths(results: Results, suite: str, scale: str) -> bool:
+def _has_lengths(trained: Results, costs: Results) -> bool:
     """Return whether some dataset has three labels among the runs that count: reports of other suites need no torch."""
-    trained, costs = results.select(suite, scale).frame, results.select(*cost_runs(suite, scale)).frame
-    frame = pd.concat([trained[trained["metric"] == "accuracy"], costs])
+    frame = pd.concat([trained.frame[trained.frame["metric"] == "accuracy"], costs.frame])
     labels = frame.groupby("dataset_name")["dataset"].nunique()
     return bool((labels >= FEWEST_LENGTHS).any())
 

@@ -68,7 +68,7 @@ def length_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
     time over BPTT's; the budget map. Lengths at which no rule was trained are marked `not run`.
 
     Args:
-        results: of the suite, and of its costs (`cost_runs`).
+        results: of the suite; its costs are read from the same folder.
         suite: a suite whose metric is an accuracy.
         scale: one of its scales.
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.alignment_points import PARAMETERS
-from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
-from throughtime.reports.cells import groups, neuron_label, rule_family, rule_title, runs_of
+from throughtime.reports.alignment_ranks import PAIR, alignment_ranks, correlations, warning
+from throughtime.reports.cells import TASK, groups, neuron_label, rule_family, rule_title, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
@@ -58,7 +58,7 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
         return None
     ordered = correlations(data)
     titles = {
-        tuple(row[PANEL]): f", ρ = {row['spearman']:.2f} (n = {row['rules']})"
+        tuple(row[TASK]): f", ρ = {row['spearman']:.2f} (n = {row['rules']})"
         for _, row in ordered[ordered["spearman"].notna()].iterrows()
     }
     figure = _figure(data, rule_styles(results.frame["rule"]), titles)
@@ -78,7 +78,7 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
 
 
 def _with_enough_rules(data: pd.DataFrame) -> pd.DataFrame:
-    return data[data.groupby(PANEL)["rule"].transform("nunique") >= FEWEST_RULES].reset_index(drop=True)
+    return data[data.groupby(TASK)["rule"].transform("nunique") >= FEWEST_RULES].reset_index(drop=True)
 
 
 def _bars(data: pd.DataFrame) -> str:
@@ -87,16 +87,16 @@ def _bars(data: pd.DataFrame) -> str:
 
 
 def _mark(cell: pd.Series) -> Mark:
-    named = rule_family(cell["rule"]) in FAMILIES
+    named = rule_family(cell["rule"]) in PAIR
     return Mark(rule_title(cell["rule"]) + ("*" if cell["edge"] else ""), 8 if named else 5, named)
 
 
 def _figure(data: pd.DataFrame, styles: dict[str, Style], titles: dict[tuple[str, ...], str]) -> Figure:
     """Draw a panel for each dataset and neuron, a column for each neuron: x is the cosine, y the result."""
-    cells = groups(data, PANEL)
+    cells = groups(data, TASK)
     columns = min(2, len(data[["network", "neuron"]].drop_duplicates()))
     figure, panels = grid(len(cells), columns)
-    most = int(data.groupby(PANEL)["rule"].nunique().max())
+    most = int(data.groupby(TASK)["rule"].nunique().max())
     rows = math.ceil(len(cells) / columns)
     figure.set_size_inches(figure.get_size_inches()[0] * 1.4, rows * max(2.3, 0.75 + LABEL_LINE * most))
     for panel, (key, panel_cells) in zip(panels, cells, strict=True):

@@ -11,7 +11,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.against import RuleComparison
 from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import REFERENCE, SHARES, compare_rules, share
-from throughtime.reports.cells import KEYS, TASK, groups, neuron_label, one_line, rule_rank, rule_title, slug
+from throughtime.reports.cells import KEYS, TASK, extent, groups, neuron_label, one_line, rule_rank, rule_title, slug
 from throughtime.reports.once import once
 from throughtime.reports.plain_values import row_groups, rows_of
 from throughtime.reports.quantities import quantity
@@ -131,10 +131,9 @@ def _entry(row: dict[Any, Any] | None) -> Entry:
 def _caption(matrix: pd.DataFrame, ranks: pd.Series, suite: str, scale: str) -> list[str]:
     """Return what the table says of its method."""
     known = matrix[matrix["n"] > 0]
-    n = "–".join(map(str, dict.fromkeys((known["n"].min(), known["n"].max()))))
     words = set(matrix["against_bptt"]) - {""}
     legend = ", ".join(f"{sign} {word}" for word, sign in SIGNS.items() if word in words)
-    caption = [f"Suite {suite}, scale {scale}, n = {n}. Bold: the best of a column."]
+    caption = [f"Suite {suite}, scale {scale}, n = {extent(known['n'])}. Bold: the best of a column."]
     if words:
         caption.append(
             f"Against {rule_title(REFERENCE)}: {legend}; Student's t test of the differences between replicates, "

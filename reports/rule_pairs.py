@@ -13,12 +13,11 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.against import RulePair, compared
 from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import pair_of
-from throughtime.reports.cells import groups
+from throughtime.reports.cells import TASK_KEYS, groups
 from throughtime.reports.summaries import summarise
 
-TASK = ["suite", "scale", "dataset", "network", "neuron"]
 COLUMNS = [
-    *[*TASK, "measure", "unit", "solved", "rule", "other"],
+    *[*TASK_KEYS, "measure", "unit", "solved", "rule", "other"],
     *["difference", "low", "high", "n", "p", "word"],
 ]
 METHOD = (
@@ -50,7 +49,7 @@ def rule_pairs(results: Results, rule: str, other: str) -> pd.DataFrame:
     pairs: dict[tuple[str, ...], RulePair] = {}
     cells: dict[tuple[str, ...], dict[Any, Any]] = {}
     summary = summarise(results.frame)
-    for key, rows in groups(summary[summary["better"] != ""], TASK):
+    for key, rows in groups(summary[summary["better"] != ""], TASK_KEYS):
         records = rows.to_dict("records")
         if (pair := pair_of(records, rule, other)) is not None:
             pairs[key], cells[key] = pair, records[0]

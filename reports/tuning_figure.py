@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, neuron_label, runs_of
+from throughtime.reports.cells import TASK, groups, neuron_label, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import used_styles
 from throughtime.reports.quantities import quantity
@@ -16,8 +16,6 @@ from throughtime.reports.summaries import summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-CELL = ["dataset", "network", "neuron"]
 
 
 @styled
@@ -38,7 +36,7 @@ def tuning_figure(results: Results, suite: str, scale: str) -> Drawn | None:
     if data.empty:
         return None
     styles = rule_styles([*data["rule"], *results.frame["rule"]])
-    options, cells = list(dict.fromkeys(data["option"])), groups(data, CELL)
+    options, cells = list(dict.fromkeys(data["option"])), groups(data, TASK)
     figure, panels = grid(len(cells) * len(options), columns=len(options), sharey="row")
     for row, ((dataset, network, neuron), cell_runs) in enumerate(cells):
         shown = quantity(*cell_runs[["measure", "unit"]].iloc[0])
@@ -61,13 +59,12 @@ def trials(results: Results, suite: str, scale: str) -> pd.DataFrame:
     runs = runs_of(results, suite, scale)
     rows: list[dict[str, Any]] = []
     for _, row in summarise(runs, "metric_validation").iterrows() if len(runs) else ():
-        same = (runs[[*CELL, "rule"]] == row[[*CELL, "rule"]]).all(axis=1)
+        same = (runs[[*TASK, "rule"]] == row[[*TASK, "rule"]]).all(axis=1)
         values = results.record(runs.loc[same, "id"].iloc[0]).spec.trial
-        better = runs.get(f"better.{row['measure']}", pd.Series(index=runs.index, dtype=object))[same].dropna()
         for option, value in values.items() if row["n"] else ():
-            known = {name: row[name] for name in (*CELL, "measure", "unit", "mean", "n")}
+            known = {name: row[name] for name in (*TASK, "measure", "unit", "mean", "n")}
             trial = f"{row['rule']} {row['neuron']} {row['dataset']}"
-            sign = 1 if "higher" in set(better) else -1
+            sign = 1 if row["better"] == "higher" else -1
             rule = row["rule"].partition(" ")[0]
             rows.append({**known, "rule": rule, "trial": trial, "option": option, "value": value, "sign": sign})
     return pd.DataFrame(rows)

@@ -61,7 +61,7 @@ def test_the_live_display_shows_no_control_characters():
 
 
 def test_no_line_leaves_a_block_of_code():
-    block = code_block("sh", ["throughtime run 'a\n```\n<b>@all'", "````"])
+    block = code_block(["throughtime run 'a\n```\n<b>@all'", "````"])
     first, *inside, last = block.splitlines()
     assert first == "`````sh" and last == "`````" and "```" in inside
     assert not [line for line in inside if line.startswith("`````")]

@@ -93,11 +93,6 @@ def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recur
         return Recurrent(INPUTS, CLASSES, factory, **{"hidden": [units()], **options}).double()
 
 
-def all_neurons() -> list[Component]:
-    """Return every registered neuron that can be built with its defaults; the rows of the others name the reason."""
-    return [NEURONS[name] for name in NEURONS.names() if _can_be_built(NEURONS[name])]
-
-
 def _can_be_built(neuron: Component) -> bool:
     with suppress(Exception):
         build(neuron, SIZE)

@@ -87,7 +87,7 @@ def _short_table(rows: Sequence[Row]) -> str:
 
 def _rerun(comparison: Comparison) -> list[str]:
     commands = comparison.rerun()
-    return [f"Run these cells again:\n\n{code_block('sh', commands)}"] if commands else []
+    return [f"Run these cells again:\n\n{code_block(commands)}"] if commands else []
 
 
 def _unchanged(comparison: Comparison) -> str:

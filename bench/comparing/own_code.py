@@ -17,7 +17,7 @@ from typing import Any
 from throughtime.comparing.interleaved import installed, last_line
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import unsealed
-from throughtime.records.code_digest import changed_parts
+from throughtime.records.code_digest import changed_parts, names_of
 from throughtime.records.files import CURVE, RECORD
 from throughtime.records.record import Record
 from throughtime.records.store import read_curve
@@ -43,7 +43,7 @@ class OwnCode:
     @staticmethod
     def is_of_today(record: Record) -> bool:
         """Return whether the code of a record is that of now."""
-        return not any(changed_parts(_names(record), record.code))
+        return not any(changed_parts(names_of(record.spec), record.code))
 
     def environment(self, record: Record) -> dict[str, str]:
         """Return the environment of a process with the code of a record: that of now, or its commit, installed.
@@ -63,14 +63,9 @@ class OwnCode:
         return self._installed[commit]
 
 
-def _names(record: Record) -> dict[str, str]:
-    """Return the registered names of the components of a run, by kind."""
-    return {kind: getattr(record.spec, kind).name for kind in KINDS}
-
-
 def _changed_plugins(record: Record) -> list[str]:
     """Return the components of a run that come from elsewhere than this package and have other code than the record."""
-    names = _names(record)
+    names = names_of(record.spec)
     changed = set(changed_parts(names, record.code))  # a name that is not registered is no element of it
     return [name for kind, name in names.items() if name in changed and KINDS[kind][name].origin != "throughtime"]
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from throughtime.comparing.cells import Cell, Pair
 from throughtime.comparing.rows import CODE, STATUS, Row, row_of
-from throughtime.records.code_digest import changed_parts
+from throughtime.records.code_digest import changed_parts, names_of
 from throughtime.records.record import Record
-from throughtime.registry import KINDS
 
 WHOLE = ("ok", "skipped")
 
 
 def stale_row(cell: Cell) -> Row | None:
     """Return the row of a cell whose runs other code than today's made; None if today's code made them."""
-    names = {kind: getattr(cell.spec, kind).name for kind in KINDS}
+    names = names_of(cell.spec)
     changed = dict.fromkeys(part for record in cell.records.values() for part in changed_parts(names, record.code))
     if not changed:
         return None

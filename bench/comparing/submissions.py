@@ -184,7 +184,6 @@ def unpack_submissions(folder: Path, store: Store) -> int:
             shown = record.model_copy(update={"spec": spec, "label": spec.label, "remark": remark})
             place = store.run_folder(record.spec.suite, f"{record.id}-{slug(author)}")
             if not (place / RECORD).exists():
-                place.mkdir(parents=True, exist_ok=True)
                 write_record(shown.model_copy(update={"id": place.name}), place)
                 written += 1
     return written

@@ -96,23 +96,14 @@ class Question(NamedTuple):
     def rule(self) -> LearningRule:
         """Return a new rule of ours for the workload."""
         work = self.work
-        if work.does == "eprop":
-            return EProp(loss_at="every")
         if work.does == "pp_prop":
             return PPProp(decay=PP_PROP_DECAY, loss_at="every")
-        if work.does == "snap1":
-            return SnAp1(loss_at="every")
-        if work.does == "uoro":
-            return UORO(loss_at="every")
-        if work.does == "ottt":
-            return OTTT(loss_at="every")
-        if work.does == "sltt":
-            return SLTT(loss_at="every")
         if work.does == "fptt":
             return FPTT(alpha=0.1, auxiliary="authors")
         if work.does == "adding":
             return FPTT(parts=work.parts, alpha=0.5, weights="authors", last_part=False)
-        return BPTT(loss_at="every")
+        rules = {"eprop": EProp, "snap1": SnAp1, "uoro": UORO, "ottt": OTTT, "sltt": SLTT}
+        return rules.get(work.does, BPTT)(loss_at="every")
 
 
 def question(work: Workload) -> Question:

@@ -185,7 +185,6 @@ def figure(rows: Sequence[Measurement]) -> Drawn | None:
 
 def write(outcome: PeerResults, folder: Path) -> list[Path]:
     """Write table.md, rows.json, and the figure as PDF, SVG, PNG and CSV; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "table.md", folder / "rows.json"]
     write_whole(paths[0], markdown(outcome))
     write_whole(paths[1], json.dumps([row._asdict() for row in outcome.rows], indent=1) + "\n")

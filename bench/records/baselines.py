@@ -132,7 +132,6 @@ def unpack(path: Path, store: Store) -> int:
         folder = store.run_folder(record.spec.suite, record.id)
         if status_of(folder):
             continue
-        folder.mkdir(parents=True, exist_ok=True)
         rows = curve_rows(lines.get(record.id, "{}"))
         write_whole(folder / CURVE, "".join(f"{json.dumps(row)}\n" for row in rows))
         write_record(record, folder)

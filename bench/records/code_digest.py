@@ -48,9 +48,14 @@ def changed_parts(names: Mapping[str, str], code: Mapping[str, Any]) -> Iterator
             yield name
 
 
+def names_of(spec: RunSpec) -> dict[str, str]:
+    """Return the registered names of rule, neuron, network and dataset of a run, by kind."""
+    return {kind: getattr(spec, kind).name for kind in KINDS}
+
+
 def components_of(spec: RunSpec) -> dict[str, Component]:
     """Return rule, neuron, network and dataset of a run, by kind."""
-    return {kind: registry[getattr(spec, kind).name] for kind, registry in KINDS.items()}
+    return {kind: KINDS[kind][name] for kind, name in names_of(spec).items()}
 
 
 @functools.cache

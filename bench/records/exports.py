@@ -19,12 +19,7 @@ from throughtime.registry import KINDS
 
 def to_parquet(results: Results, folder: Path) -> list[Path]:
     """Write `runs.parquet`, a row for each run with the columns of `Results.frame`, and `curves.parquet`, a row for
-    each run and epoch of its learning curve with the run's id.
-
-    Raises:
-        UsageError: pyarrow is not installed.
-    """
-    require("pyarrow", "pyarrow")
+    each run and epoch of its learning curve with the run's id."""
     folder.mkdir(parents=True, exist_ok=True)
     runs = results.frame.assign(hidden=results.frame["hidden"].map(lambda sizes: None if sizes is None else str(sizes)))
     curves = pd.DataFrame([{"id": run, **row} for run in results.frame["id"] for row in results.curve(run)])
@@ -41,7 +36,7 @@ def to_tensorboard(results: Results, folder: Path) -> list[Path]:
     Raises:
         UsageError: tensorboard is not installed.
     """
-    require("tensorboard", "tensorboard")
+    require("tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
     paths = []
@@ -70,7 +65,7 @@ def to_wandb(results: Results, folder: Path) -> list[Path]:
     Raises:
         UsageError: wandb is not installed.
     """
-    require("wandb", "wandb")
+    require("wandb")
     import wandb
 
     settings = wandb.Settings(
@@ -102,9 +97,9 @@ def to_wandb(results: Results, folder: Path) -> list[Path]:
     return sorted((folder / "wandb").glob("offline-run-*"))
 
 
-def require(module: str, package: str) -> None:
+def require(package: str) -> None:
     """Raise UsageError if the library of a format is not installed."""
-    if importlib.util.find_spec(module) is None:
+    if importlib.util.find_spec(package) is None:
         raise UsageError(f"this format needs {package}, which is not installed", hint=f"pip install {package}")
 
 

@@ -47,7 +47,7 @@ class TensorBoardLog:
     """Writes a TensorBoard log for each run, `<folder>/<suite>/<label>`."""
 
     def __init__(self, folder: Path) -> None:
-        require("tensorboard", "tensorboard")
+        require("tensorboard")
         self.folder = folder
         self._writers: dict[tuple[str, str], Any] = {}
 
@@ -71,7 +71,7 @@ class WandbLog:
     """Sends a run of Weights & Biases for each run; `WANDB_MODE=offline` writes it to a folder instead."""
 
     def __init__(self) -> None:
-        require("wandb", "wandb")
+        require("wandb")
         self._runs: dict[tuple[str, str], Any] = {}
 
     def __call__(self, step: int, values: dict[str, Any]) -> None:

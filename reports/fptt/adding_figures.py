@@ -58,8 +58,8 @@ def against_iterations(results: Results, scale: str, T: int) -> Drawn | None:
     batches = _values(spec.training.batch for spec in specs)
     figure.supxlabel(scaled(f"training iteration ({batches} sequences each)", panels[0].xaxis), fontsize=9)
     title = f"Adding task, T = {_values(spec.dataset.options['steps'] for spec in specs)}: error against iterations"
-    notes = [f"{_made(SUITES[T], scale, specs)} Thin: one of our runs. Cross: the run failed."]
-    _finish(figure, title, notes, data, results, SUITES[T], scale, {rule: styles[rule] for rule in rules})
+    notes = [f"{_made(specs)} Thin: one of our runs. Cross: the run failed."]
+    _finish(figure, title, notes, data, runs_of(results, SUITES[T], scale), {rule: styles[rule] for rule in rules})
     return Drawn(figure, data, title, notes)
 
 
@@ -90,8 +90,8 @@ def against_updates(results: Results, scale: str, T: int) -> Drawn | None:
     _finish_axes(panels, data)
     figure.supxlabel("updates of the weights, log scale", fontsize=9)
     title = f"Adding task, T = {_values(spec.dataset.options['steps'] for spec in specs)}: error against updates"
-    notes = [f"{_made(SUITES[T], scale, specs)} Line: geometric mean of the replicates, while all are running."]
-    _finish(figure, title, notes, data, results, SUITES[T], scale, {rule: styles[rule] for rule in rules})
+    notes = [f"{_made(specs)} Line: geometric mean of the replicates, while all are running."]
+    _finish(figure, title, notes, data, runs_of(results, SUITES[T], scale), {rule: styles[rule] for rule in rules})
     return Drawn(figure, data, title, notes)
 
 
@@ -198,27 +198,19 @@ def _finish_axes(panels: list[Axes], data: pd.DataFrame) -> None:
     panels[0].figure.supylabel("mean squared error", fontsize=9)
 
 
-def _made(suite: str, scale: str, specs: list[Any]) -> str:
+def _made(specs: list[Any]) -> str:
     batch = _values(spec.training.batch for spec in specs)
     units = _values(spec.network.options["hidden"][0] for spec in specs)
-    start = f"Suite {suite}, scale {scale}, {units} units, batch {batch}. Validation split, after each epoch."
-    return f"{start} Dashed: error of a constant prediction, {TRIVIAL:.3f}."
+    start = f"Suite {specs[0].suite}, scale {specs[0].scale}, {units} units, batch {batch}."
+    return f"{start} Validation split, after each epoch. Dashed: error of a constant prediction, {TRIVIAL:.3f}."
 
 
 def _finish(
-    figure: Any,
-    title: str,
-    notes: list[str],
-    data: pd.DataFrame,
-    results: Results,
-    suite: str,
-    scale: str,
-    styles: dict[str, Style],
+    figure: Any, title: str, notes: list[str], data: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]
 ) -> None:
     """Add the notes on published curves and failed runs, and finish the figure."""
     theirs = set(data.loc[data["source"] == "published", "rule"])
     notes += [BEHIND] if theirs else []
-    runs = runs_of(results, suite, scale)
     failed = runs[runs["status"] != "ok"]
     notes += [f"{run['label']}: {run['status']}, {run['reason']}." for _, run in failed.iterrows()]
     pale = {f"{rule}, published": style._replace(**PALE) for rule, style in styles.items() if rule in theirs}

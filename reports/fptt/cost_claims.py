@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from throughtime.records.results import Results
 from throughtime.reports.fptt.memory import is_constant
-from throughtime.reports.fptt.times import grows, is_faster
-from throughtime.reports.papers.claims import ANYTHING, Answer, claim
+from throughtime.reports.fptt.times import grows
+from throughtime.reports.papers.claims import ANYTHING, Answer, NeededSize, Values, Within, claim, judged
+from throughtime.spec import Scale
 
+FULL_SIZE = "fptt-full-size"
 NETWORKS = "the paper's networks at their own sizes, on an idle machine"
 BOUNDS = "bounds before the runs: acbc688, 2026-11-26; interval after them: 2026-11-28"
 
@@ -44,4 +48,23 @@ def faster_than_bptt(results: Results) -> Answer:
 
     Summary: logarithm of the ratio of the times, mean over n >= 3 networks. Criterion: below 0.
     """
-    return is_faster(results, "fptt-step", "bptt")
+
+    def ratios(runs: Results) -> Values:
+        frame = runs.select(FULL_SIZE).frame.reindex(columns=["network", "steps", "rule", "wall_time"])
+        times = frame.pivot_table(index=["network", "steps"], columns="rule", values="wall_time")
+        if not {"fptt-step", "bptt"} <= set(times):
+            return {}
+        logarithms = (times["fptt-step"] / times["bptt"]).dropna().map(math.log)
+        return {"networks": list(logarithms.groupby("network").mean())}
+
+    def missing(runs: Results, scale: Scale) -> str:
+        frame = runs.select(FULL_SIZE).frame
+        return "an idle machine" if frame.loc[frame["rule"].isin(("fptt-step", "bptt")), "contended"].any() else ""
+
+    def show(values: Values) -> str:
+        return ", ".join(f"{math.exp(value):.2f}" for row in values.values() for value in row)
+
+    reason = "time of fptt-step over that of bptt, by network; interval of the logarithm, < 0"
+    return judged(
+        results, ratios, Within(high=0.0), reason, NeededSize(missing), show=show, nothing=f"no run of {FULL_SIZE}"
+    )

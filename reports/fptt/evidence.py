@@ -126,7 +126,7 @@ def learns(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
         all_or_none(lambda mse: mse < SOLVED),
         f"least error over {AVERAGED} iterations; learnt: < {SOLVED}",
         NeededSize(missing, lasting="for"),
-        show=lambda values: _counted(values, SOLVED),
+        show=_counted,
         nothing=_nothing(cells),
     )
 
@@ -144,7 +144,7 @@ def fails(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
         all_or_none(lambda mse: mse >= UNSOLVED, lambda mse: mse < SOLVED),
         f"least error over {AVERAGED} iterations; not learnt: >= {UNSOLVED}, learnt: < {SOLVED}",
         NeededSize(missing, lasting="against"),
-        show=lambda values: _counted(values, SOLVED),
+        show=_counted,
         nothing=_nothing(cells),
     )
 
@@ -182,11 +182,11 @@ def _lacking(iterations: int, needed: int) -> str:
     return "" if iterations >= needed else f"{iterations} of {needed} iterations"
 
 
-def _counted(values: Values, solved: float) -> str:
-    """Write the errors of each cell, and the share of runs below a bound."""
+def _counted(values: Values) -> str:
+    """Write the errors of each cell, and the share of runs that have learnt the task."""
     return "; ".join(
         f"{cell}: {', '.join(f'{mse:.2g}' for mse in row)}, "
-        f"learnt in {share_of(sum(mse < solved for mse in row), len(row))}"
+        f"learnt in {share_of(sum(mse < SOLVED for mse in row), len(row))}"
         for cell, row in values.items()
     )
 

@@ -1,9 +1,8 @@
-"""Verdicts on times: exponents of the time of a sequence in its frames, and FPTT's time over BPTT's."""
+"""Verdicts on exponents of the time of a sequence in its frames."""
 
 from __future__ import annotations
 
 import functools
-import math
 
 from scipy.special import stdtrit
 
@@ -11,10 +10,9 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.records.statistics.summary import ALPHA, lean_of
 from throughtime.reports.growth import exponents
-from throughtime.reports.papers.claims import Answer, NeededSize, Values, Within, decided, judged, written
-from throughtime.spec import Scale
+from throughtime.reports.papers.claims import Answer, decided, written
 
-TIME, FULL_SIZE = "fptt-time", "fptt-full-size"
+TIME = "fptt-time"
 
 
 def grows(results: Results, rule: str, least: float, most: float) -> Answer:
@@ -47,31 +45,3 @@ def _interval(exponent: float, error: float, n: int) -> Interval:
         return Interval(exponent, None, None, n)
     half = float(stdtrit(n - 2, 1 - ALPHA / 2)) * error
     return Interval(exponent, exponent - half, exponent + half, n)
-
-
-def is_faster(results: Results, first: str, second: str) -> Answer:
-    """Judge whether a rule needs less time than another in the paper's networks at their own sizes, on a processor.
-
-    Summary: logarithm of the ratio of the times, mean over the numbers of frames of a network, and over n >= 3
-    networks. Criterion: below 0. Times of a busy machine decide nothing.
-    """
-
-    def ratios(runs: Results) -> Values:
-        frame = runs.select(FULL_SIZE).frame.reindex(columns=["network", "steps", "rule", "wall_time"])
-        times = frame.pivot_table(index=["network", "steps"], columns="rule", values="wall_time")
-        if not {first, second} <= set(times):
-            return {}
-        logarithms = (times[first] / times[second]).dropna().map(math.log)
-        return {"networks": list(logarithms.groupby("network").mean())}
-
-    def missing(runs: Results, scale: Scale) -> str:
-        frame = runs.select(FULL_SIZE).frame
-        return "an idle machine" if frame.loc[frame["rule"].isin((first, second)), "contended"].any() else ""
-
-    def show(values: Values) -> str:
-        return ", ".join(f"{math.exp(value):.2f}" for row in values.values() for value in row)
-
-    reason = f"time of {first} over that of {second}, by network; interval of the logarithm, < 0"
-    return judged(
-        results, ratios, Within(high=0.0), reason, NeededSize(missing), show=show, nothing=f"no run of {FULL_SIZE}"
-    )

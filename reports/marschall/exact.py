@@ -23,7 +23,7 @@ with_the_longer = partial(level, near=False, far=True)
 with_both = partial(level, near=True, far=True)
 
 
-def immediate_influence_over_derivative(alpha: float = 0.5, units: int = 4, steps: int = 12) -> tuple[float, float]:
+def immediate_influence_over_derivative(alpha: float = 0.5) -> tuple[float, float]:
     """Compare RTRL with the released code's immediate influence to the derivative of the loss by R.
 
         M_t = J_t M_{t−1} + φ'(h_t) ⊗ a_{t−1}                 released: learning_algorithms.py
@@ -32,7 +32,7 @@ def immediate_influence_over_derivative(alpha: float = 0.5, units: int = 4, step
     Returns:
         ‖released‖ / ‖finite differences‖ and ‖corrected‖ / ‖finite differences‖ of the gradient of ½ ‖a_T‖².
     """
-    random = np.random.default_rng(0)
+    units, steps, random = 4, 12, np.random.default_rng(0)
     R, x = random.standard_normal((units, units)) / np.sqrt(units), random.standard_normal((steps, units))
 
     def last(R: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, scale_axis, styled
+from throughtime.reports.figures import used_styles
 from throughtime.reports.marschall import exact
 from throughtime.reports.marschall.experiment import ALONE, FORGOTTEN, LEADER, REPLICATES, STEPS, along_rtrl
 from throughtime.reports.styles import rule_styles
@@ -60,7 +61,7 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
         *_above(data),
         *(f"{run['label']}: {run['status']}, {run['reason']}." for _, run in failed.iterrows()),
     ]
-    finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})
+    finish(figure, title, notes, used_styles(styles, data["rule"]))
     return Drawn(figure, data, title, notes)
 
 
@@ -139,7 +140,7 @@ def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
         IMMEDIATE,
         *_above(data),
     ]
-    finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})
+    finish(figure, title, notes, used_styles(styles, data["rule"]))
     return Drawn(figure, data, title, notes)
 
 

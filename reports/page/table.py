@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from throughtime.records.results import Results
+from throughtime.records.results import KEYS, Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import row_marks
-from throughtime.reports.cells import KEYS, anchor, natural, neuron_label, older, one_line, rule_title, runs_of
+from throughtime.reports.cells import TASK_KEYS, anchor, natural, neuron_label, older, one_line, rule_title, runs_of
 from throughtime.reports.plain_values import Row, is_missing, row_groups, rows_of
 from throughtime.reports.quantities import quantity
 from throughtime.reports.summaries import recorded_rows, summary_rows
@@ -27,8 +27,6 @@ LABELS = {name: name for name in ("suite", "scale", "dataset", "neuron", "rule")
 """Columns of text and their titles; `measured` is the name of the metric, with the direction of improvement."""
 FIRST = ("rule", "metric", "dataset", "neuron", "measured", "memory", "wall_time", "suite", "status")
 """Order of the columns that are visible at first; `memory` stands for one of `MEMORY`."""
-ROW = ["suite", "scale", "dataset", "network", "neuron"]
-"""Cells with the same values are compared with each other: the best is bold."""
 
 
 def table_data(results: Results, suites: list[tuple[str, ...]]) -> dict[str, Any]:
@@ -95,7 +93,7 @@ def _values(summary: list[Row]) -> dict[tuple[str, ...], list[Any]]:
     """Return `[text, number, best, note]` by the key of the cell."""
     best: set[tuple[str, ...]] = set()
     solved: dict[tuple[str, ...], str] = {}
-    for key, row_cells in row_groups(summary, ROW):
+    for key, row_cells in row_groups(summary, TASK_KEYS):
         marks = row_marks(row_cells)
         best |= {(*key, rule) for rule in marks.best}
         solved |= {(*key, rule): f"{share} solved" for rule, share in marks.solved.items()}

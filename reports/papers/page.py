@@ -45,6 +45,5 @@ def write_paper(paper: Paper, rows: Sequence[VerdictRow], results: Results, scal
         counts=counts,
     )
     page = folder / "index.html"
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(page, text)
     return page

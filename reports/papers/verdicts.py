@@ -185,7 +185,7 @@ def judge_runs(target: Target, results: Results, option: str = "") -> VerdictRow
     elif not n and len(runs):
         reason = f"no value in runs: {', '.join(sorted(set(runs['status'])))}"
         if cell.iteration is cell.epoch is None and not _measures(cell, results.frame):
-            reason += f'; no run has "{cell.measure}", {suggestion(cell.measure, results.frame)}'
+            reason += f'; no run has "{cell.measure}", {suggestion(cell.measure, map(str, results.frame))}'
     elif n < (ended := int(runs["status"].isin(("ok", "diverged")).sum())):
         reason += f"; {ended - n} of {ended} runs have no value"
     published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")

@@ -9,7 +9,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.influence.kf_rtrl import KFRTRL
 from throughtime.algorithms.influence.rtrl import RTRL
 from throughtime.algorithms.influence.uoro import UORO
-from throughtime.checks.tiny import BATCH, CLASSES, STEPS, all_neurons, error, learn, recurrent, seeded, sequence
+from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, learn, recurrent, seeded, sequence
 from throughtime.datasets.task import Classification
 from throughtime.neurons.leaky_tanh import LeakyTanh
 from throughtime.neurons.lif import LIF
@@ -24,8 +24,8 @@ READOUTS = ({}, {"readout": "membrane", "readout_tau": 0.0, "recurrent_bias": Tr
 def test_derivatives_of_a_step(options):
     """After some steps of a sequence, so that the state is not 0."""
     names = []
-    for component in all_neurons():
-        name, network, rule = component.name, recurrent(component, **options), KFRTRL()
+    for name in NEURONS.names():
+        network, rule = recurrent(NEURONS[name], **options), KFRTRL()
         if rule.supports(network, TASK, STEPS):
             continue
         rule.start(network, TASK, STEPS)

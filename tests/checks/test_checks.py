@@ -428,7 +428,7 @@ def test_a_sound_neuron(neuron, unapplied, monkeypatch):
 def test_a_neuron_with_required_options():
     register("neurons", Demanding)
     assert set(told("mine").values()) == {("does not apply", "it needs tau")}
-    assert "mine" not in [neuron.name for neuron in tiny.all_neurons()]
+    assert "mine" not in [neuron.name for neuron in tiny.representatives()]
 
 
 class NoOptions(Recurrent):

@@ -9,10 +9,10 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
 from throughtime.reports.fptt.comparison import FRAMES, LTC, Series, exceeds, trains
-from throughtime.reports.fptt.cost_claims import memory_is_constant
+from throughtime.reports.fptt.cost_claims import faster_than_bptt, memory_is_constant
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.fptt.memory import published_slope, slope
-from throughtime.reports.fptt.times import grows, is_faster
+from throughtime.reports.fptt.times import grows
 from throughtime.reports.papers.stored import reading
 from throughtime.reports.quantities import MIB
 
@@ -80,7 +80,7 @@ def test_times_that_grow(store, tmp_path):
     assert grows(result, "fptt-step", 0.85, 1.15).word == "supported"
     assert grows(result, "bptt-io", 0.85, 1.15).word == "not supported"
     assert grows(result, "bptt-io", 1.7, 2.3).ours == "bptt-io: 2.00"
-    assert is_faster(result, "fptt-step", "bptt").word == "not run here", "another suite"
+    assert faster_than_bptt(result).word == "not run here", "another suite"
     drawn = FIGURES["time"](result, "laptop")
     ours = drawn.data.query("source == 'ours' and rule == 'bptt-io'")
     assert ours["per_frame"].tolist() == pytest.approx([0.01, 0.02, 0.04])

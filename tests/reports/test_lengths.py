@@ -60,6 +60,11 @@ def test_solved_runs_have_the_exact_interval_and_costs_stand_beside_them(store):
     assert cells.loc["bptt", 200][["n", "time"]].tolist() == [0, 1]
 
 
+def test_costs_are_read_from_the_folder_if_the_results_lack_them(store):
+    both = length_cells(Results(store.folder), "length", "laptop")
+    assert length_cells(Results(store.folder, ["length"]), "length", "laptop").equals(both)
+
+
 def test_a_suite_of_any_name_has_its_own_costs_and_length_updates_those_of_length():
     assert cost_runs("my-lengths", "paper") == ("my-lengths-cost", "paper")
     assert cost_runs("length", "tiny") == ("length-cost", "tiny")

@@ -22,7 +22,7 @@ from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import PARTS, Batch
-from throughtime.datasets.overlap import repeated
+from throughtime.datasets.overlap import hashes, repeated
 from throughtime.datasets.prepared import SPLITS
 from throughtime.datasets.task import Classification, MultiLabel, Regression, Task
 from throughtime.numerics.trees import Tree, mapped, tensors
@@ -181,7 +181,7 @@ def repeated_beyond_statement(component: Component) -> Observed:
     dataset = tiny(component)
     if (stated := dataset.repeated) is None:
         raise DoesNotApplyError("it states no share of repeated sequences")
-    shares = {split: n / total for split, (n, total) in repeated(dataset).items()}
+    shares = {split: n / total for split, (n, total) in repeated(hashes(dataset)).items()}
     beyond = {split: share for split, share in shares.items() if share > stated}
     note = ", ".join(f"{split} {share:.3g}, stated {stated:g}" for split, share in beyond.items())
     return Observed(max((share - stated for share in beyond.values()), default=0.0), note)

@@ -205,14 +205,9 @@ def resets_lambda(component: Component) -> Observed:
     return Observed(reset if continued > 0 else math.inf, f"otherwise {continued:.1g}")
 
 
-def _by_code(
-    network: Recurrent,
-    epochs: Sequence[Sequence[tuple[Tensor, Tensor]]],
-    β: float = 0.3,
-    ρ: float = 0.25,
-    update_α: float = α,
-) -> None:
+def _by_code(network: Recurrent, epochs: Sequence[Sequence[tuple[Tensor, Tensor]]], update_α: float = α) -> None:
     """Take plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²; W = W̄ between epochs."""
+    β, ρ = 0.3, 0.25
     W = [p for p in network.parameters() if p.requires_grad]
     mean, λ = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
     for epoch, batches in enumerate(epochs):

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.base import LearningRule
 from throughtime.checks import tiny
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.own.layers import errors_by_layer
@@ -32,17 +31,6 @@ def options_of(component: Component) -> set[str]:
     return {*component.options.model_fields}
 
 
-def required_coordinate(rule: LearningRule, coordinate: str, value: str) -> None:
-    """Require a coordinate of a rule.
-
-    Raises:
-        DoesNotApplyError: the rule states none, or another.
-    """
-    stated = rule.coordinates()
-    if stated is None or getattr(stated, coordinate) != value:
-        raise DoesNotApplyError(f"its {coordinate} is not {value}")
-
-
 def differ(name: str, ours: tiny.Gradients, theirs: tiny.Gradients) -> tuple[str, float]:
     """Return 0 for gradients that differ, as they must, else infinity."""
     return name, 0.0 if tiny.error(ours, theirs) > APART else inf
@@ -55,11 +43,13 @@ def is_within_steps(component: Component) -> Observed:
     """Return the error of the rule with λ = 0 against the sum of the gradients within each step, the state before which
     is a constant; and against a longer window, from which it must differ."""
     rule = tiny.build(component, **({"decay": 0.0} if "decay" in options_of(component) else {}))
-    required_coordinate(rule, "recursion", "none")
+    stated = rule.coordinates()
+    if stated is None or stated.recursion != "none":
+        raise DoesNotApplyError("its recursion is not none")
     errors = []
     for options in NO_LEAK:
         for name, network in layered(rule, **options):
-            if rule.coordinates().trace == "rank one" and not network.layers[0].neuron.elementwise:
+            if stated.trace == "rank one" and not network.layers[0].neuron.elementwise:
                 continue  # the postsynaptic trace is the diagonal of the Jacobian within the step
             ours = total(rule, network)
             errors.append((name, tiny.error(ours, within_windows(network, 1))))
