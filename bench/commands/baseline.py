@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Set
@@ -96,15 +97,20 @@ def update(
 
 @contextmanager
 def _folder_of_runs(results: Path | None) -> Iterator[Path]:
-    """Yield the folder of `--results`, or a new temporary one, which stays: its name is printed if anything fails."""
+    """Yield the folder of `--results`, or a new temporary one, which stays; if anything fails its name is printed."""
     if results is not None:
         yield results
         return
+    from throughtime.records.files import RECORD
+
     folder = Path(tempfile.mkdtemp(prefix="throughtime-"))
     try:
         yield folder
     except BaseException:
-        print_text(f"finished runs are in {folder}: add --results {folder} to continue", file=sys.stderr)
+        if any(folder.glob(f"*/*/{RECORD}")):
+            print_text(f"finished runs are in {folder}: add --results {folder} to continue", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
         raise
 
 
@@ -189,7 +195,7 @@ def verify(
     timeout: RepetitionTimeOption = None,
     plugin: PluginOption = NONE,
 ) -> None:
-    """Check the lines of baselines, repeat a run of each, and print values edited by hand; exits with 1 if any is."""
+    """Check the lines of baselines, repeat a run of each, print values edited by hand; exits with 1 if there is one."""
     from throughtime.comparing.audit import SECONDS, audit
     from throughtime.records import baselines
 
