@@ -91,8 +91,8 @@ class LearningRule(ABC):
         return [range(end - k, end) for k, end in zip(self.windows(steps), ends, strict=True)]
 
     def window_weights(self, steps: int) -> Sequence[float]:
-        """Return w_p of each window, by which a truncated gradient is Σ_p w_p ∂l_p/∂W, or that over the number of
-        windows. The default: all windows weigh alike."""
+        """Return w_p of each window: the gradient of a truncated rule is Σ_p w_p ∂l_p/∂W, or 1/P of it, for P windows.
+        The default: 1 for each."""
         return [1.0] * len(self.windows(steps))
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:

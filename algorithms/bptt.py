@@ -35,7 +35,8 @@ class BPTT(LearningRule):
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
         weights: w_t for `every`: `equal`, 1; `ramp`, t/T at step t = 1 ... T.
-        total: for `every`: `mean`, or `sum`: T times E; null: `mean`.
+        total: for `every`: `mean`, or `sum`: the sum in E has no factor 1/T, and the terms on spikes stay as they are;
+            null: `mean`.
         auxiliary: L_aux, for classification with `ramp`: `off`; `authors`, as in `auxiliary_loss.py`, with a part for
             each step.
         auxiliary_uniform_epochs: number of first epochs in which the auxiliary distribution is uniform; null: 0.

@@ -28,10 +28,10 @@ class CheckpointedBPTT(LearningRule):
         forward     s_{pL}, the states before the segments p = 0 ... P−1 of L = ⌈√T⌉ steps
         backward    p = P−1 ... 0: segment p again, with its graph; ∂E/∂s_{pL} is the gradient that segment p−1 receives
 
-    The gradient is that of BPTT; only the order of some sums differs. Time O(T), a forward pass more than BPTT; memory
-    O(√T): P states and the activations of L steps. The states are few and the segments are windows of the network, so
-    that its compiled windows serve; `torch.utils.checkpoint` would retain their buffers. Source: Chen et al. 2016,
-    section 3; Gruslys et al. 2016.
+    The gradient is that of BPTT; only the order of some sums differs. Time O(T), a forward pass of all segments but the
+    last more than BPTT; memory O(√T): P states and the activations of L steps. The states are few and the segments are
+    windows of the network, so that its compiled windows serve; `torch.utils.checkpoint` would retain their buffers.
+    Source: Chen et al. 2016, section 4.1 and algorithm 1; Gruslys et al. 2016.
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.

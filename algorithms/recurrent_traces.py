@@ -29,14 +29,15 @@ FILTER = "ē"
 class RecurrentTraces(EligibilityRule):
     """e-prop with traces of the recurrent weights alone; weights of inputs and of lower layers learn within a step.
 
-        recurrent    ε_s^t = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) z^{t−1}
+        recurrent    ε_s^t = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) z^{t−1} + Σ_q (∂s_t/∂q_t) ε_q^t
                      with a decay λ:  ε_v^t = λ ε_v^{t−1} + (∂v_t/∂I_t) z^{t−1}
-        others       ε_s^t = (∂s_t/∂I_t) p^t,                                      p = (x_t, z of lower layers, 1)
+        others       ε_s^t = (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t,              p = (x_t, z of lower layers, 1)
         dE/dW_ji     = Σ_t L_j^t ē_ji^t,       ē the filter of the readout on ε_o, L as in `eprop`
 
-    With a decay it is e-prop as Ma et al. 2025 implement it: the trace has the leak of the membrane and no reset, and
-    is that of the recurrent weights. Without one only the second difference remains. Without recurrent weights it drops
-    all credit between steps but the readout's, as `sltt`. Cost: at most that of `eprop`.
+    With a decay it is e-prop as Ma et al. 2025 implement it: only recurrent weights have traces, and a trace follows
+    the membrane alone, with its leak and without reset and adaptation. With decay null the traces are those of e-prop,
+    for recurrent weights alone. Without recurrent weights it drops all credit between steps but the readout's, as
+    `sltt`. Cost: at most that of `eprop`.
 
     Args:
         decay: λ; null: the partial derivatives of the neuron, as in `eprop`.

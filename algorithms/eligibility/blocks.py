@@ -31,7 +31,7 @@ memory for the numbers of each step and save little time."""
 class BlockRule(LearningRule):
     """Learning signals within a step for every layer, and an exact gradient for the readout.
 
-        L_n^t = Σ_k B_kj ∂l_t/∂y_k^t                        the last layer n, which the readout reads
+        L_nj^t = Σ_k B_kj ∂E/∂y_k^t                         the last layer n, which the readout reads
         L_l^t = Σ_m (∂I_m^t/∂z_l^t)ᵀ (∂o_m^t/∂I_m^t)ᵀ L_m^t       a layer l that layers m read in the same step
         E = l_T  or  (1/T) Σ_t l_t
 
@@ -184,7 +184,7 @@ class BlockRule(LearningRule):
         return {self.readout.layer: self.signal(blocks[-1], δ)}
 
     def signal(self, block: LayerBlock, δ: Tensor) -> Tensor:
-        """Return L of the last layer, [n, batch, *shape], from δ = ∂l/∂y of the chosen steps, [n, batch, outputs]."""
+        """Return L of the last layer, [n, batch, *shape], from δ = ∂E/∂y of the chosen steps, [n, batch, outputs]."""
         return (δ @ self.B).unflatten(2, block.layer.neuron.shape)
 
     @abstractmethod

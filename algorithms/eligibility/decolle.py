@@ -29,7 +29,7 @@ from throughtime.registry import algorithm
 class DECOLLE(EligibilityRule):
     """Deep continuous local learning: each layer minimises the loss of a fixed random readout of its own spikes.
 
-        y_l^t = G_l z_l^t,       L_l^t = G_lᵀ ∂l(y_l^t)/∂y_l^t,       dE_l/dW_ji = Σ_t L_j^t e_ji^t
+        y_l^t = G_l z_l^t,       L_l^t = G_lᵀ ∂E_l/∂y_l^t,       dE_l/dW_ji = Σ_t L_j^t e_ji^t
         e^t = ε_z^t, the trace of the neuron's own variables (`traces.py`),       E_l = 1/(T − b) Σ_{t ≥ b} l(y_l^t)
 
     G is drawn from N(0, 1)/√size and stays. For neurons that filter their input, ε_v is the filtered input P of the

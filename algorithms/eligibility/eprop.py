@@ -37,7 +37,7 @@ class EProp(EligibilityRule):
 
         ε_s^t  = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t,    p = (x_t, z_{t−1}, 1)
         ē^t    = κ ē^{t−1} + (1 − κ) e^t,       e^t = ε_z^t   (a membrane readout: ε_v^t)
-        L_j^t  = Σ_k B_kj ∂l_t/∂y_k^t
+        L_j^t  = Σ_k B_kj ∂E/∂y_k^t
         dE/dW_ji = Σ_t L_j^t ē_ji^t + ∂E_reg/∂W_ji
         E_reg  = c Σ_j (f̄_j − f*)²,             ∂E_reg/∂W_ji = 2 c (f̄_j − f*) mean_{t, batch} ε_z,ji^t
 

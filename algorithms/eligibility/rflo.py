@@ -14,7 +14,7 @@ class RFLO(EProp):
     """Random-feedback local online learning: e-prop's traces, and fixed random weights for the error.
 
         p_ji^t = (∂o_j^t/∂o_j^{t−1}) p_ji^{t−1} + (∂o_j^t/∂I_j^t) x_i^t,         x = (inputs, z_{t−1}, 1)
-        dE/dW_ji = Σ_t (B ∂l_t/∂y_t)_j p_ji^t,                                   E = (1/T) Σ_t l_t  or  l_T
+        dE/dW_ji = Σ_t (Bᵀ ∂E/∂y_t)_j p_ji^t,                                    E = (1/T) Σ_t l_t  or  l_T
 
     B is drawn once, from a normal distribution. On the leaky rate unit of the source, where o = h and
     h_t = (1 − α) h_{t−1} + α tanh(I_t), the trace is p_ji^t = (1 − α) p_ji^{t−1} + α tanh'(I_j^t) x_i^t. Other neurons

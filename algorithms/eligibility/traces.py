@@ -20,7 +20,9 @@ class Traces:
 
     p is the presynaptic activity: (x_t, z_{t−1}, 1) for the current, the input of a map and 1 for a map, 1 for a
     parameter.
-    Time and memory: batch × currents × size × fan-in numbers for each variable whose trace differs between neurons.
+    This is the definition, step by step; rules compute it in blocks (`trace_block.py`), and `cost.py` takes the shapes
+    from here. Memory: batch × currents × size × fan-in numbers for each variable whose trace differs between neurons;
+    time per step: a few operations for each.
 
     Args:
         wanted: variables whose traces are requested.

@@ -21,7 +21,7 @@ class InfluenceRule(LearningRule):
     """Carries the influence M of the parameters θ on the state s of the network forward, or an estimate of it.
 
         M_t = (∂s_t/∂s_{t−1}) M_{t−1} + ∂s_t/∂θ,      M_0 = 0
-        dE/dθ = Σ_t (∂l_t/∂s_{t−1}) M_{t−1} + ∂l_t/∂θ,      E = l_T  or  (1/T) Σ_t l_t
+        dE/dθ = Σ_t (∂E_t/∂s_{t−1}) M_{t−1} + ∂E_t/∂θ,      E = Σ_t E_t,  E_t = l_t/T;  or  E = E_T = l_T
 
     s is the whole state of the network, of all layers and the readout, for each sample. A window is one step. After an
     update M goes on, with derivatives at older weights.

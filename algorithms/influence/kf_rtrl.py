@@ -30,13 +30,14 @@ class KFRTRL(RandomSigns):
         A_t = ν₀ ρ₀ A_{t−1} + ν₁ ρ₁ p_t,     B_t = (ν₀/ρ₀) J_t B_{t−1} + (ν₁/ρ₁) D_t,     E[A_t ⊗ B_t] = M_t
         ρ₀² = ‖J_t B_{t−1}‖ / ‖A_{t−1}‖,     ρ₁² = ‖D_t‖ / ‖p_t‖,     J_t = ∂s_t/∂s_{t−1}
         ν₀, ν₁ = ±1,     A_0 = B_0 = 0
-        dE/d(W, R, c) ≈ Σ_t ((∂l_t/∂s_{t−1}) B_{t−1}) ⊗ A_{t−1} + (∂l_t/∂I_t) ⊗ p_t
+        dE/d(W, R, c) ≈ Σ_t ((∂E_t/∂s_{t−1}) B_{t−1}) ⊗ A_{t−1} + (∂E_t/∂I_t) ⊗ p_t,     E_t = l_t/T, or E_T = l_T alone
 
     s is the state of the layer and the output of the readout. The gradient is a random estimate whose mean is BPTT's
     gradient, with less variance than that of UORO; the gradient of the readout is exact. Norms and signs are those of
     each sample. One layer, W x + R z into neurons without parameters of their own. With S state variables, N neurons
-    and r draws, memory is O(1) in T, r × batch × S × (N + S) numbers; time is O(r × batch × N³) per step where the
-    derivatives have a closed form, else O(r × batch × S² × N). Source: Mujika, Meier and Steger 2018, algorithm 1.
+    and r draws, memory is O(1) in T, r × batch × S × N numbers, and batch × S² more without a closed form; time is O(r
+    × batch × N³) per step where the derivatives have a closed form, else O(r × batch × S² × N). Source: Mujika, Meier
+    and Steger 2018, algorithm 1.
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.

@@ -24,7 +24,7 @@ class OSTL(ReachingRule):
 
         M_l^t  = J_l^t M_l^{t−1} + ∂s_l^t/∂θ_l          layer l; J_l = ∂s_l^t/∂s_l^{t−1}
         J_l    = D_l + (∂s_l/∂I_l) R_l with H,   D_l without: the derivatives of each neuron by its own state
-        L_l^t  = Σ_m (∂I_m^t/∂z_l^t)ᵀ (∂o_m^t/∂I_m^t)ᵀ L_m^t,   of the last layer (∂y^t/∂o^t)ᵀ ∂l_t/∂y^t
+        L_l^t  = Σ_m (∂I_m^t/∂z_l^t)ᵀ (∂o_m^t/∂I_m^t)ᵀ L_m^t,   of the last layer W_outᵀ ∂E/∂y^t
         dE/dθ_l = Σ_t L_l^t M̄_l^t,                      M̄ = κ M̄ + (1 − κ) M_o, the filter of the readout
 
     H is the recurrent part of the Jacobian. With H the gradient of one layer is that of BPTT. Through several layers

@@ -24,8 +24,8 @@ class SnAp1(AnyNeuronRule):
 
     J_jj is the diagonal of the whole Jacobian. `diagonal_rtrl` and `eprop` have the derivative of the neuron's own step
     alone: the rules are equal if and only if the diagonal of R is 0. The rule drops all credit through other neurons.
-    Time and memory are at most those of `diagonal_rtrl`; the traces of a spiking neuron are no longer shared by all
-    neurons, since they depend on R_jj. Source: Menick et al. 2021, section 3, n = 1.
+    Time and memory are at most those of `diagonal_rtrl`; unlike in `eprop`, no trace is shared by all neurons, since
+    each depends on R_jj. Source: Menick et al. 2021, section 3, n = 1.
 
     Args:
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.

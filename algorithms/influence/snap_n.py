@@ -17,10 +17,10 @@ from throughtime.registry import algorithm
 class SnApN(ReachingRule):
     """SnAp-n: the influence of a synapse on the neurons of its layer that it reaches within n steps.
 
-        M_s^t[k, ji] = Σ_r (∂s_t/∂r_{t−1})_k M_r^{t−1}[k, ji]
+        M_s^t[k, ji] = Σ_r (∂s_t/∂r_{t−1})_k M_r^{t−1}[k, ji] + Σ_q (∂s_t/∂q_t)_k M_q^t[k, ji]
                        + (∂s_t/∂I_t)_k (Σ_l R_kl M_z^{t−1}[l, ji] + δ_kj p_i^t),      k, l in reach_n(j)
         reach_n(j) = {k: (Σ_{m<n} A^m)_kj > 0},      A_kl = 1 where R_kl ≠ 0
-        dE/dW_ji = Σ_t Σ_k L_k^t M̄_o^t[k, ji],      M̄ = κ M̄ + (1 − κ) M_o, the filter of the readout
+        dE/dW_ji = Σ_t Σ_k L_k^t M̄_o^t[k, ji],      M̄ = κ M̄ + (1 − κ) M_o, the filter of the readout; L as in `eprop`
 
     The rule is for sparse R (`density` of the network `recurrent`): with dense R, n = 2 reaches every neuron, and the
     gradient of one layer is that of BPTT; n = 1 is `snap1`. Entries of M out of reach are dropped. With K

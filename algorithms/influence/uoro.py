@@ -29,7 +29,7 @@ class UORO(RandomSigns):
 
         s̃_t = ρ₀ (∂s_t/∂s_{t−1}) s̃_{t−1} + ρ₁ ν,     θ̃_t = θ̃_{t−1} / ρ₀ + νᵀ (∂s_t/∂θ) / ρ₁,     E[s̃_t θ̃_t] = M_t
         ρ₀² = ‖θ̃_{t−1}‖ / ‖(∂s_t/∂s_{t−1}) s̃_{t−1}‖,     ρ₁² = ‖νᵀ ∂s_t/∂θ‖ / ‖ν‖,     ν_i = ±1,     s̃_0 = 0, θ̃_0 = 0
-        dE/dθ ≈ Σ_t (∂l_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂l_t/∂θ
+        dE/dθ ≈ Σ_t (∂E_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂E_t/∂θ,     E_t = l_t/T, or E_T = l_T alone
 
     The gradient is a random estimate whose mean is BPTT's gradient, for any network. Norms and signs are those of each
     sample. Spikes have no derivative in forward mode, so that (∂s_t/∂s_{t−1}) s̃_{t−1} is the derivative of a backward
@@ -155,9 +155,9 @@ class _Step(NamedTuple):
     Js̃: Tensor
     """(∂s_t/∂s_{t−1}) s̃_{t−1}, [draws, batch, S]."""
     along_loss: Tensor
-    """∂l_t/∂s_{t−1} · s̃_{t−1}, [draws, batch]; 0 if the step has no loss."""
+    """∂E_t/∂s_{t−1} · s̃_{t−1}, [draws, batch]; 0 if the step has no loss."""
     by_θ: list[Tensor]
-    """∂l_t/∂θ, the sum over the batch for each matrix of θ; none if the step has no loss."""
+    """∂E_t/∂θ, the sum over the batch for each matrix of θ; none if the step has no loss."""
 
 
 def _one_layer(network: Network) -> OneLayer | None:

@@ -26,7 +26,8 @@ class ApproximateOTPE(PresynapticTrace):
         dE/dW = Σ_t (ḡ_l^t ∘ L_l^t) ẑ_l^t          layers l that others read; the last layer is that of `ottt`
         L_l^t = W_mᵀ (ḡ_m^t ∘ L_m^t)               below the last layer m: W_mᵀ (∂o_m^t/∂I_m^t)ᵀ L_m^t
 
-    ḡ and λ_l are those of `otpe`; α is the leak of the layer's own membrane.
+    ḡ and λ_l are those of `otpe`, L of the last layer is that of `presynaptic_trace`; α is the leak of the layer's own
+    membrane.
 
     On one layer the rule is OTTT. Beyond what that drops it takes a mean of a product, of the derivative and the filter
     of the inputs, as the product of their means. Memory O(1) in T: two numbers per sample and source of a synapse, one

@@ -27,7 +27,7 @@ class OTPE(EligibilityRule):
 
         R̂_l^t = λ_l R̂_l^{t−1} + ε_z^t                layers l that others read; the last layer has ε_o^t as e-prop
         ḡ_l^t = Σ_{s ≤ t} λ_l^{t−s} (∂z_l^s/∂I_l^s) / Σ_{s ≤ t} λ_l^{t−s}
-        L_l^t = W_mᵀ (ḡ_m^t ∘ L_m^t)                 below the last layer m: W_mᵀ (∂o_m^t/∂I_m^t)ᵀ L_m^t
+        L_l^t = W_mᵀ (ḡ_m^t ∘ L_m^t)                 below the last layer m: W_mᵀ (∂o_m^t/∂I_m^t)ᵀ L_m^t, L_m as e-prop
         dE/dW_ji = Σ_t L_j^t ē_ji^t,                 ē the filter of the readout on R̂ or ε_o
 
     λ_l is the leak of the membranes that integrate the spikes of layer l. On LIF without recurrent weights and a

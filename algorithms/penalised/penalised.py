@@ -94,13 +94,14 @@ class Penalised(LearningRule):
 
         E' = E + Σ_i c_i mean_u [n_u − bound_i]₊^power_i,      n_u the spikes of unit u in a sequence
 
-    The same rule learns the penalties by its own credit assignment, with a loss at each step: on the network with its
-    numbers of spikes as outputs, whose loss increases by T (P(n_t) − P(n_{t−1})). A rule with learning signals of a
-    step needs a loss of the spikes of the step alone. A penalty is one if it counts every spike (power 1, bound 0):
-    T c z̄_t, of the mean of each layer, with the layers up to it as a network. Other penalties depend on the whole
-    count and are refused there. Truncated rules truncate the penalties, too, and weigh them against the loss as they
-    weigh the losses of steps. The gradient of `checkpointed_bptt` and `rtrl` is that of BPTT with `spike_penalties`.
-    Cost: another pass of the rule; for rules with learning signals, one for each layer.
+    The same rule learns the penalties by its own credit assignment, with a loss at each step. The network then shows
+    its numbers of spikes n_t as outputs, and the loss of step t is T (P(n_t) − P(n_{t−1})), whose mean over the steps
+    is P(n_T); P is the sum of the penalties over all layers, and n_u the mean over the batch. Rules with learning
+    signals of single steps know no counts: they accept only penalties of power 1 and bound 0, whose loss of step t is T
+    c z̄_t, with z̄_t the mean spike of a layer, and each layer has a pass of its own, on the layers up to it. Truncated
+    rules truncate the penalties, too, and weigh them against the loss as they weigh the losses of steps. The gradient
+    of `checkpointed_bptt` and `rtrl` is that of BPTT with `spike_penalties`. Cost: another pass of the rule; for rules
+    with learning signals, one for each layer.
 
     Args:
         rule: name of the rule.

@@ -35,7 +35,7 @@ class PresynapticTrace(BlockRule):
     """A trace of the input of each synapse; the learning signal and all derivatives are those of one step.
 
         â^t = λ â^{t−1} + p^t,                 p = (x_t, z_{t−1}, 1)
-        L^t = (1 − κ) Wᵀ_out ∂l_t/∂y_t         the last layer; others by the layers above them at the same step
+        L^t = (1 − κ) Wᵀ_out ∂E/∂y_t           the last layer; others by the layers above them at the same step
         δI^t = (∂o_t/∂I_t)ᵀ L^t                the state before the step is a constant
         dE/dW = Σ_t δI^t â^t,                  E = (1/T) Σ_t l_t  or  l_T
 

@@ -1,4 +1,4 @@
-"""S-TLLR: spike timing with local and learning signals."""
+"""S-TLLR: STDP-inspired temporal local learning rule."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class STLLR(PresynapticTrace):
     The second term is not causal: it has earlier activity of the neuron and later activity of its input. With A_pre = 0
     and λ_pre = α it is OTTT. ψ has the surrogate of the neuron; the source has h(x) = 1/(100 |x| + 1)². The source
     learns from the last steps of a sequence alone, 5 for DVS-Gesture; `loss_at: end` is the last one. Memory O(1) in T:
-    a number per sample, source of a synapse, and neuron. Time per step: two products of the size of the layer, and one
-    for the signal of the layer below. Source: Apolinario and Roy 2025, as in their code, with their factors for
-    DVS-Gesture.
+    a number per sample and source of a synapse, and one per sample and neuron. Time per step: two products of the size
+    of the layer, and one for the signal of the layer below. Source: Apolinario and Roy 2025, as in their code, with
+    their factors for DVS-Gesture.
 
     Args:
         decay: λ_pre; null: the leak α of each layer's membrane.

@@ -22,8 +22,8 @@ class SLTT(PresynapticTrace):
     It drops all credit through the states of neurons. SLTT-k learns from k steps of each sequence, drawn at random, in
     k/T of the time of the backward part; as in the source its gradient is not divided by the fraction k/T, unless
     `unbiased`. Memory O(1) in T: no trace, some numbers for each step of a block. Time: the products of a step forward
-    and backward. With an update at each step, and a readout without a leak, the rule is `tbptt` with windows of one
-    step, and takes its compiled single steps. Source: Meng et al. 2023, section 4 and algorithm 1.
+    and backward. With an update at each step, and a readout without a leak, its gradient is 1/T of that of `tbptt` with
+    windows of one step, by the same compiled single steps. Source: Meng et al. 2023, section 4 and algorithm 1.
 
     Args:
         loss_at: `every`: E is the mean over all steps; `end`: only the last step has a gradient.
