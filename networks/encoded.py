@@ -60,12 +60,13 @@ def encoded(
 ) -> LayerNetwork:
     """Recurrent layers that read spiking encoders of the input, each with a trained gain and offset; no biases.
 
-        I_i^e = g_i (x_{i mod inputs} + c_i),      v^e = α v^e (1 − z^e) + (1 − α) I^e,      z^e = H(v^e − 1)
-        I_l^t = W_l z_{l−1}^t + R_l z_l^{t−1}
+        I^e_t = g_i (x_{i mod inputs, t} + c_i),        z^e_t = H(v^e_t − 1)
+        v^e_t = α v^e_{t−1} (1 − z^e_{t−1}) + (1 − α) I^e_t
+        I^l_t = W^l z^{l−1}_t + R^l z^l_{t−1}
 
-    g, c ~ N(0, 1), W_l, W_out ~ N(0, gain² / fan-in), R_l ~ N(0, recurrent_gain² / size). The encoders are LIF neurons,
-    the hidden layers those of the suite. Source: F. Zenke, SpyTorch, tutorial 5, with `cuba` neurons. There the reset
-    of an encoder is a step later and removes its input, too, and recurrent spikes arrive a step later.
+    g, c ~ N(0, 1), W^l, W_out ~ N(0, gain² / fan-in), R^l ~ N(0, recurrent_gain² / size). The encoders are LIF neurons,
+    the hidden neurons are those of the suite. Source: F. Zenke, SpyTorch, tutorial 5, with `cuba` neurons. There the
+    reset of an encoder is a step later and removes its input, too, and recurrent spikes arrive a step later.
 
     Args:
         encoders: number of encoders of each input.

@@ -43,9 +43,10 @@ class ALIF(Neuron):
 
     With `input_gain: unit` the input I_t has no factor 1 − α. The gradient does not flow through the reset; it does
     flow through z_{t−1} into a_t. Cost: 8 elementwise operations per step; state 3 × size numbers, 4 with a refractory
-    period. Source: Bellec et al. 2020, equations 6-10; the defaults are those of their tutorials (1 − α on the input,
-    1 − ρ on the spike; dt = 1, no refractory period). NEST adds z_{t−1} to a without the factor 1 − ρ, which is this
-    equation with β / (1 − ρ).
+    period. Source: Bellec et al. 2020, equations 6-10, in the form of LightALIF of their tutorials (1 − α on the input,
+    1 − ρ on the spike, no refractory period) with its τ and τ_a; θ = 0.1 and β = 1.8 are our choice, and the argument
+    of H is divided by θ, as in their EligALIF. NEST adds z_{t−1} to a without the factor 1 − ρ, which is this equation
+    with β / (1 − ρ).
 
     Args:
         shape: neurons, their number or their arrangement.
@@ -54,7 +55,7 @@ class ALIF(Neuron):
         tau_adaptation: adaptation time constant τ_a, in steps.
         threshold: θ at rest, in the unit of the current.
         beta: β, how far one spike raises the threshold.
-        adaptive: fraction of the neurons that adapt, the last ones; β is 0 for the others, which are LIF neurons.
+        adaptive: fraction of the neurons that adapt, rounded to whole neurons, the last ones; β is 0 for the others.
         input_gain: factor of the input: `leak`, 1 − α, or `unit`, 1.
         refractory: refractory period n in steps: no spikes in the n − 1 steps after a spike (`refractory.py`).
         surrogate: gradient of the spike.

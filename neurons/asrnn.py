@@ -32,8 +32,9 @@ class ASRNN(Neuron):
         z_t = H(v_t − θ_t)
         α = exp(−1/τ), ρ = exp(−1/τ_a)    or    α = exp(−1/|τ|), ρ = exp(−1/|τ_a|)    or    α = σ(τ), ρ = σ(τ_a)
 
-    With `reset: same_step` the membrane is reset in the step of its spike; with this and `decay: exponential_magnitude`
-    it is the adaptive neuron of Higuchi et al. 2024 (snn/modules/alif.py):
+    With `reset: same_step` the membrane is reset in the step of its spike; with this, `decay: exponential_magnitude`
+    and `surrogate: double_gaussian` it is the adaptive neuron of Higuchi et al. 2024 (snn/modules/alif.py), whose
+    experiments have other initial τ and τ_a:
 
         ṽ_t = α v_{t−1} + (1 − α) R_m I_t
         z_t = H(ṽ_t − θ_t),                 v_t = ṽ_t − θ_t z_t

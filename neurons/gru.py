@@ -25,9 +25,9 @@ class GRU(Neuron):
         n_t = tanh(N_t + σ(R_t) M_t)
         h_t = (1 − σ(U_t)) n_t + σ(U_t) h_{t−1}
 
-    The cell does not spike: z_t = v_t = h_t. Each current is a sum W x_t + c + R h_{t−1} of the layer. A layer equals
-    torch.nn.GRU, with the bias b_hn in c, where N has no recurrent weights and M no weights of the input; the layer
-    trains these two blocks, too, a third more weights. Cost: about 10 elementwise operations per step; state 2 × size
+    The cell does not spike: z_t = v_t = h_t. Each current X is a sum W_X x_t + c_X + R_X h_{t−1} of the layer. A layer
+    equals torch.nn.GRU, with the bias b_hn as c_M, where R_N and W_M are 0; the layer trains these two blocks, too, a
+    third more weights. Cost: about 10 elementwise operations per step; state 2 × size
     numbers. Source: Cho et al. 2014, with the reset gate after the product, as in cuDNN and torch.nn.GRU.
 
     Args:

@@ -83,7 +83,7 @@ class GatedIntegrator(Integrator):
         y_t = y_{t−1} + λ_t (I_t − y_{t−1})
 
     Initial values: W_τ by Glorot's normal rule, b_τ = 0; the slope κ₃ starts at 1. Cost per step: a product with a
-    [2 size, size] matrix and 8 elementwise operations. Source: Yin, Corradi and Bohte 2023, as released (S-MNIST; with
+    [size, 2 size] matrix and 8 elementwise operations. Source: Yin, Corradi and Bohte 2023, as released (S-MNIST; with
     a fixed slope, DVS Gesture).
 
     Args:
@@ -111,8 +111,9 @@ class TrainedIntegrator(Integrator):
 
         y_t = κ y_{t−1} + (1 − κ) I_t,      κ = exp(−1/|τ|)
 
-    τ is drawn from a normal distribution of standard deviation 1. Cost: 3 elementwise operations per step. Source:
-    Higuchi et al. 2024, as released (snn/modules/li.py).
+    τ is drawn from a normal distribution of standard deviation 1, as in their experiments/ecg/ecg_train.py. Cost: 3
+    elementwise operations per step. Source: Higuchi et al. 2024, as released (LICell of snn/modules/lif.py, whose own
+    default is 5).
 
     Args:
         shape: neurons, their number or their arrangement.

@@ -38,8 +38,8 @@ class LIF(Neuron):
 
     With `input_gain: unit` the input I_t has no factor 1 − α; with `reset: zero` the last term is α v_{t−1} z_{t−1}.
     The gradient does not flow through the reset. Cost: 4 elementwise operations per step; state 2 × size numbers, 3
-    with a refractory period. Source: Bellec et al. 2020, equations 6-8; the defaults are those of their tutorials
-    (dt = 1, no refractory period).
+    with a refractory period. Source: Bellec et al. 2020, equations 6-8, in the form of LightLIF of their tutorials
+    (1 − α on the input, no refractory period) with its τ of 20 steps; θ = 0.1 is our choice.
 
     Args:
         shape: neurons, their number or their arrangement.

@@ -26,15 +26,17 @@ class LRUState(NamedTuple):
 class LRU(Neuron):
     """Linear recurrent unit: a complex state that is multiplied by a trained λ at each step.
 
-        x_t = λ x_{t−1} + exp(g) (I_t + i J_t),        λ = exp(−exp(ν) + i exp(φ)),        z_t = v_t = Re x_t
+        x_t = λ x_{t−1} + γ (I_t + i J_t),        λ = r exp(i φ),        z_t = v_t = Re x_t
+        r = exp(−exp(ν̂)),        φ = exp(φ̂),        γ = exp(γ̂)
 
     I and J are the two currents of a unit, the real and imaginary parts of B u_t in the source; w is Im x. Each unit
-    has trained ν, φ and g. The unit does not spike. Without recurrent weights no unit depends on another, so that
+    has trained ν̂, φ̂ and γ̂. The unit does not spike. Without recurrent weights no unit depends on another, so that
     rules with traces per neuron compute the exact gradient, which is the reason for the unit; R z_{t−1} of a recurrent
     layer adds a dependence that they drop. Cost: about 8 elementwise operations per step; state 3 × size numbers.
     Source: Orvieto et al. 2023; Zucchet et al. 2023, with the initial distributions of their released code
-    (online_lru/rec_init.py): λ uniform in the ring r_min < |λ| < r_max with a phase below φ_max, and
-    exp(g) = √(1 − |λ|²). There C in y = Re(C x) is complex, which takes a unit more for each imaginary part here.
+    (online_lru/rec_init.py): λ uniform in the ring r_min < |λ| < r_max with a phase below φ_max, and γ = √(1 − |λ|²).
+    There readouts are Re(C x) with a complex C and so read Im x, too; here a second unit with the same λ and the
+    currents (J, −I) supplies it.
 
     Args:
         shape: units, their number or their arrangement.

@@ -46,7 +46,7 @@ class LTC(Neuron):
 
     Options reduce a gate to W_M I_t + b_M or W_M v_{t−1} + b_M, or a_t to a constant of each neuron, and likewise ρ_t.
     The gates read all neurons of the layer, so the state of a neuron depends on those of the others; `partials` has
-    only the diagonal of the Jacobian of the step. Cost per step: a product with a [2 size, size] matrix for each gate,
+    only the diagonal of the Jacobian of the step. Cost per step: a product with a [size, 2 size] matrix for each gate,
     and about 20 elementwise operations; state 3 × size numbers. Source: Yin, Corradi and Bohte 2023, as released (dense
     layers; their convolutional ones sum the gates' inputs).
 
@@ -55,16 +55,19 @@ class LTC(Neuron):
         gate_map: function of the layer that builds W_M and W_A.
         gate_input: input of W_M: `concatenated`: [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`: I_t + v_{t−1}, W_M
             is [size, size]; `current`: I_t alone; `state`: v_{t−1} alone; `none`: a_t = σ(p_M) with a trained p_M for
-            each neuron, initially 0. A gate W_A of both sums as W_M does. A convolutional layer always sums.
+            each neuron, initially 0. If W_A reads both, it reads their sum where W_M does. A convolutional layer always
+            sums.
         adaptation: `gated`, as above; `gated_by_current`: W_A reads I_t alone; `gated_by_state`: b_{t−1} alone;
-            `constant`: ρ_t = σ(p_A), likewise; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A exists
-            without a gradient, as in the authors' adding task.
+            `constant`: ρ_t = σ(p_A), with a trained p_A for each neuron, initially 0; `off`: θ = b_0, and b keeps its
+            initial value, which nothing reads; no gate W_A; `unused`: off, but W_A exists without a gradient, as in the
+            authors' adding task.
         b0: b_0, threshold at rest.
         beta: β, how far full adaptation raises the threshold; null: 1.8.
         slope: κ₁ and κ₂ of the gates: `fixed` at 1, or `trained` with initial value 1.
         tau: initial membrane time constant in steps, by σ(b_M) = 1 − exp(−1/τ), or σ(p_M); null: b_M is drawn like
             W_M, and a_t is initially near 1/2, a memory of one or two steps.
-        tau_max: if not null, τ is spaced logarithmically over the neurons from `tau` to `tau_max`.
+        tau_max: if not null, τ is spaced logarithmically over the neurons from `tau` to `tau_max`; in a convolutional
+            layer over its channels.
         reset_gradient: whether the gradient flows through z_t into v_t.
         initial: state before a sequence: `zero`; `random`, as the authors: v from U(0, 1), also in evaluation, and
             b = b_0; `random_membrane`: the same with b = 0.

@@ -1,8 +1,9 @@
 """Surrogate gradients: the spike is a step function; its backward pass uses a smooth h(x) instead of the delta.
 
 Each surrogate comes with the smooth function whose derivative it is. Within `smoothed()` spikes are that function and
-nothing is held constant, so that the gradient of a network is exact and can be compared with finite differences. The
-default surrogates of the neurons take one pass over memory where compiled loops can run.
+nothing is held constant, so that the gradient of a network is exact and can be compared with finite differences. On
+tensors `triangle` and `multi_gaussian` take one pass over memory where compiled loops can run; in the loops of neurons
+all surrogates do.
 """
 
 from __future__ import annotations

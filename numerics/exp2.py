@@ -27,7 +27,7 @@ FLOAT64 = _Precision(np.float64, np.int64, 52, 1023, 13)
 
 
 def exp2(x: float) -> float:
-    """Return 2ˣ, correct to rounding; compiled, 0 below the normal numbers and infinite above them."""
+    """Return 2ˣ, correct to rounding; compiled, 0 below 2^−126.5, infinite above 2^127.5 (float64: −1022.5, 1023.5)."""
     return 2.0**x
 
 

@@ -119,10 +119,9 @@ def compiled(loop: Callable[..., Any]) -> CompiledLoop:
     It is compiled at its first call on a machine and stored on disk if possible; the compiler, whose import takes half
     a second, is imported then. A loop may call others by their global names. Arguments may be NamedTuples of tensors
     and numbers; the parameter is annotated with the class, whose fields are part of the key on disk. Traps: an integer
-    converts a float32 that
-    it is combined with to float64; sums of threads in a `prange` are rounded differently for another number of threads;
-    and if an array is bound in a tuple assignment, `a, b = c[0], d[0]`, the compiler loses the alias, and drops a
-    `prange` that only writes to it.
+    converts a float32 that it is combined with to float64; sums of threads in a `prange` are rounded differently for
+    another number of threads; and if an array is bound in a tuple assignment, `a, b = c[0], d[0]`, the compiler loses
+    the alias, and drops a `prange` that only writes to it.
     """
 
     @functools.cache

@@ -10,7 +10,7 @@ import pydantic
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, first_line, suggestion
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.numerics.flat import flatten
@@ -21,13 +21,13 @@ def build_rule(name: str, **options: Any) -> LearningRule:
     """Build a learning rule by its registered name, with the same options as in a suite.
 
     Raises:
-        UsageError: no rule or option has that name, or a value is invalid.
+        UsageError: no rule or option has that name, or a value is invalid; or values do not fit one another.
 
     Example:
         >>> tt.build_rule("tbptt", window=4).windows(10)
         [4, 4, 2]
     """
-    return ALGORITHMS[name].factory(**_checked(ALGORITHMS, name, options))
+    return _built(ALGORITHMS, name, options)
 
 
 def build_dataset(name: str, **options: Any) -> Dataset:
@@ -42,14 +42,15 @@ def build_dataset(name: str, **options: Any) -> Dataset:
         >>> x.shape, target.shape
         (torch.Size([20, 16, 2]), torch.Size([16, 1]))
     """
-    return DATASETS[name].factory(**_checked(DATASETS, name, options))
+    return _built(DATASETS, name, options)
 
 
 def neuron_type(name: str, **options: Any) -> Callable[..., Neuron]:
     """Return the constructor of a registered neuron with these options: the argument `neuron` of `build_network`.
 
     Raises:
-        UsageError: as in `build_rule`.
+        UsageError: no neuron or option has that name, or a value is invalid. Values that do not fit one another raise
+            ValueError in the constructor.
 
     Example:
         >>> neuron = tt.neuron_type("lif", tau=10.0)(5)
@@ -79,7 +80,7 @@ def build_network(
         **options: the network's options, as in a suite.
 
     Raises:
-        UsageError: as in `build_rule`.
+        UsageError: as in `build_rule`; or a size is not a whole number above 0.
 
     Example:
         >>> network = tt.build_network("recurrent", 3, 2, neuron="ltc", hidden=[8])
@@ -94,10 +95,25 @@ def build_network(
             raise UsageError("the neuron has no name", hint='neuron={"name": "lif", ...}')
         neuron = neuron_type(given.pop("name"), **given)
     make = neuron_type(neuron) if isinstance(neuron, str) else neuron
-    network = NETWORKS[name].factory(inputs, outputs, make, **_checked(NETWORKS, name, options))
+    if not callable(make):
+        raise UsageError(f"a neuron is a name, a mapping or a constructor, not {make!r}", hint='neuron="lif"')
+    for shape in (inputs, *(outputs.values() if isinstance(outputs, Mapping) and outputs else [outputs])):
+        sizes = shape if isinstance(shape, tuple | list) else (shape,)
+        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise UsageError(f"{name}: inputs and outputs are whole numbers above 0, not {shape!r}")
+    network: Network = _built(NETWORKS, name, options, inputs, outputs, make)
     flatten([p for p in network.parameters() if p.requires_grad])
     network.inputs = inputs
     return network
+
+
+def _built(registry: Registry, name: str, options: dict[str, Any], *arguments: Any) -> Any:
+    """Return a component with these options."""
+    checked = _checked(registry, name, options)
+    try:
+        return registry[name].factory(*arguments, **checked)
+    except (ValueError, KeyError) as error:  # KeyError: PyTorch has no module of such a name
+        raise UsageError(f"{name}: {first_line(error)}") from error
 
 
 def _checked(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -105,6 +121,8 @@ def _checked(registry: Registry, name: str, options: dict[str, Any]) -> dict[str
     component = registry[name]
     try:
         return component.checked(options)
+    except TypeError as error:
+        raise UsageError(f"{name}: {first_line(error)}") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         option = ".".join(map(str, first["loc"]))

@@ -3,6 +3,7 @@ released.
 
 The number of parameters of each is that with LTC neurons in the setting of the publication. Initial weights follow
 Glorot's uniform rule with biases 0, also where the released code keeps PyTorch's own for biases and for some gates.
+Readouts and the gates of their leaks follow Glorot's normal rule; those of the released DVS networks the uniform one.
 """
 
 from __future__ import annotations
@@ -132,8 +133,9 @@ class DVSConvV3(Layered):
     The channels are 64, 128, 128, 256, 256 and 512, with kernels of 7 x 7 in the first two layers and of 3 x 3 in the
     others; each layer halves the image. With images of 128 x 128 and 11 outputs it has 14 116 051 parameters, of which
     11 are not trained: a leak that the released code declares and does not use. The paper's neurons are `{name: ltc,
-    b0: 0.5, initial: random}`. Source: fptt_img/snn_sota_LIF4_dvs_gesture_v4.py, whose last line before the readout
-    differs from v3; there the sixth layer's adaptation receives the spikes after dropout, here those before.
+    b0: 0.5, initial: random}`. Source: fptt_img/snn_sota_LIF4_dvs_gesture_v4.py, without the recurrent
+    weights of its dense layer, by which alone it differs from v3 according to its comment. There the adaptation of the
+    sixth layer receives the spikes after dropout, here those before.
 
     Args:
         hidden: number of neurons of the dense layer.

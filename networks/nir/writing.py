@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import torch
@@ -37,11 +37,14 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
         UsageError: NIR cannot describe the network, with the reason; or nir is not installed.
     """
     nir = imported()
+    if scheme not in get_args(Scheme) or not dt > 0:
+        known = ", ".join(get_args(Scheme))
+        raise UsageError(f"NIR: dt is {dt} and the scheme {scheme}; dt is above 0, schemes are {known}")
     if not network.described or len(network.readouts) != 1:
         raise UsageError("NIR: the network must describe itself by `layers` and have one readout")
     readout = network.readouts[0]
     if not isinstance(readout.neuron, LeakyIntegrator) or readout.norm is not None:
-        raise UsageError("NIR has no readout with a computed leak or a normalisation")
+        raise UsageError("NIR has no readout with a trained or computed leak, a synapse, a maximum or a normalisation")
     if readout.reads == "v":
         raise UsageError("NIR's neurons transmit spikes; this readout reads membranes (readout: membrane)")
     writer = _Writer(dt, scheme)

@@ -115,6 +115,13 @@ def test_graph_and_network_read_back_spike_alike(case, scheme, tmp_path):
     torch.testing.assert_close(outputs_again, outputs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("wrong", [{"dt": 0.0}, {"dt": -1.0}, {"scheme": "exp"}])
+def test_a_step_or_scheme_that_is_none_is_refused(wrong):
+    pytest.importorskip("nir", reason="the extra nir is not installed")
+    with pytest.raises(UsageError, match="dt is above 0, schemes are exponential, euler"):
+        to_nir(network(*NETWORKS["lif"]), **{"dt": DT, **wrong})
+
+
 def test_another_step_gives_other_spikes():
     pytest.importorskip("nir", reason="the extra nir is not installed")
     net = network(*NETWORKS["lif"])
@@ -156,7 +163,7 @@ def test_scales_and_thresholds_of_a_graph_become_weights():
         ("alif", {}, {}, "NIR has no node for ALIF; it has lif, cuba and plif"),
         ("lif", {"reset": "zero", "refractory": 3}, {}, "no refractory period; LIF has one of 3 steps"),
         ("plif", {}, {"readout": "membrane"}, "this readout reads membranes"),
-        ("plif", {}, {"readout_leak": "gated"}, "no readout with a computed leak"),
+        ("plif", {}, {"readout_leak": "gated"}, "no readout with a trained or computed leak"),
         ("plif", {}, {"norm_steps": 3}, "or a normalisation"),
     ],
 )
