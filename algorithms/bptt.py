@@ -47,6 +47,10 @@ class BPTT(LearningRule):
         rate_target: f*, spikes per neuron and step; null: 0.01.
         spike_penalties: terms on the number of spikes in a sequence, each c · mean_u [n_u − bound]₊^power; null: none.
 
+    Raises:
+        ValueError: an option has no effect without another; rate_cost or spike_penalties has backward: each_step;
+            auxiliary has weights other than ramp.
+
     Example:
         >>> rule = tt.build_rule("bptt")
         >>> rule.claims.gradient, rule.claims.memory

@@ -44,6 +44,9 @@ class RecurrentTraces(EligibilityRule):
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("recurrent_traces", decay=0.5)
         >>> rule.claims.gradient, rule.claims.memory

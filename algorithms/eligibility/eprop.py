@@ -64,6 +64,10 @@ class EProp(EligibilityRule):
             step, ∂E_reg/∂W_ji = 2 c mean_{t, batch} (f̄_j^t − f*) ε_z,ji^t, known online; `sample`: that of each
             sequence of the batch, E_reg = c Σ_j mean_batch (f̄_j − f*)², with one more trace; null: `sequence`.
 
+    Raises:
+        ValueError: an option has no effect without another; update_every has loss_at: end; rate_mean: sample has
+            update_every.
+
     Example:
         >>> rule = tt.build_rule("eprop", feedback="random")
         >>> rule.claims.gradient, rule.claims.memory

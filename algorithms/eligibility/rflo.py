@@ -28,6 +28,9 @@ class RFLO(EProp):
         update_every: steps between updates; null: one update, at the end of the sequence.
         feedback_sd: standard deviation of B, 1 in the source; null: 1/√size.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("rflo")
         >>> rule.claims.gradient, rule.claims.memory

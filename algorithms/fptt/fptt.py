@@ -61,6 +61,9 @@ class FPTT(LearningRule):
         auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
         auxiliary_uniform_epochs: number of first epochs in which the auxiliary distribution is uniform; null: 0.
 
+    Raises:
+        ValueError: an option has no effect with this form; auxiliary has weights other than ramp.
+
     Example:
         >>> rule = tt.build_rule("fptt", parts=4)
         >>> rule.windows(10)

@@ -44,6 +44,9 @@ class KFRTRL(RandomSigns):
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         draws: r, the number of independent estimates, of which the gradient is the mean.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("kf_rtrl", draws=4)
         >>> rule.claims.gradient, rule.claims.memory

@@ -38,6 +38,9 @@ class OSTL(ReachingRule):
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("ostl", with_H=False)
         >>> rule.claims.gradient, rule.claims.memory

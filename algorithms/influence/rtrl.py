@@ -42,6 +42,9 @@ class RTRL(InfluenceRule):
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("rtrl")
         >>> rule.claims.gradient, rule.claims.memory

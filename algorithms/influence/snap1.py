@@ -31,6 +31,9 @@ class SnAp1(AnyNeuronRule):
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("snap1")
         >>> rule.claims.gradient, rule.claims.memory

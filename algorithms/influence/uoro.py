@@ -41,6 +41,9 @@ class UORO(RandomSigns):
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         draws: r, the number of independent estimates, of which the gradient is the mean.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("uoro", draws=4)
         >>> rule.claims.gradient, rule.claims.memory

@@ -108,6 +108,9 @@ class Penalised(LearningRule):
         spike_penalties: the penalties.
         options: options of the rule; null: its defaults.
 
+    Raises:
+        ValueError: the rule has no penalties from here; an option of the rule is wrong; its form is paper.
+
     Example:
         >>> rule = tt.build_rule("penalised", rule="eprop", spike_penalties=[{"strength": 0.01}])
         >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])

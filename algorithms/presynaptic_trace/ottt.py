@@ -26,6 +26,9 @@ class OTTT(PresynapticTrace):
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence (OTTT_A).
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("ottt")
         >>> rule.claims.gradient, rule.claims.memory

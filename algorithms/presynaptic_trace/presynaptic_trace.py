@@ -56,6 +56,9 @@ class PresynapticTrace(BlockRule):
         sampled_steps: k; the rule learns from k steps, drawn for each batch of sequences; null: from all.
         unbiased: whether the gradient of k sampled steps is multiplied by T/k, so that its mean is that of all steps.
 
+    Raises:
+        ValueError: update_every or sampled_steps has loss_at: end; unbiased has no sampled_steps.
+
     Example:
         >>> rule = tt.build_rule("presynaptic_trace", decay=0.9)
         >>> rule.claims.gradient, rule.claims.memory

@@ -40,6 +40,9 @@ class STLLR(PresynapticTrace):
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence.
 
+    Raises:
+        ValueError: update_every has loss_at: end.
+
     Example:
         >>> rule = tt.build_rule("s_tllr")
         >>> rule.claims.gradient, rule.claims.memory

@@ -31,6 +31,9 @@ class SLTT(PresynapticTrace):
         sampled_steps: k of SLTT-k; null: all steps.
         unbiased: whether the gradient of SLTT-k is multiplied by T/k.
 
+    Raises:
+        ValueError: update_every or sampled_steps has loss_at: end; unbiased has no sampled_steps.
+
     Example:
         >>> rule = tt.build_rule("sltt", sampled_steps=5)
         >>> rule.claims.gradient, rule.claims.memory
