@@ -56,6 +56,9 @@ class Recurrent(LayerNetwork):
         norm_steps: number of time steps with separate statistics, for batch normalisation of W z + c, R z and the
             readout's drive; null: no normalisation.
 
+    Raises:
+        ValueError: an option has no effect without another; readout_leak: trained has a readout_tau of 0.
+
     Example:
         >>> network = tt.build_network("recurrent", 3, {"what": 2, "where": 4}, neuron="alif", hidden=[8, 5])
         >>> window = network.unroll(torch.rand(10, 4, 3), network.initial_state(4))  # x: [steps, batch, inputs]

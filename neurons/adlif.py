@@ -46,6 +46,9 @@ class AdLIF(Neuron):
         threshold: θ, in the unit of the current.
         surrogate: gradient of the spike.
 
+    Raises:
+        ValueError: tau_min exceeds tau_max, or another range is reversed.
+
     Example:
         >>> neuron = tt.neuron_type("adlif")(5)
         >>> state = neuron.initial_state(2, torch.zeros(()))

@@ -46,6 +46,9 @@ class BRF(Neuron):
         refractory_decay: γ, decay of q per step.
         surrogate: gradient of the spike.
 
+    Raises:
+        ValueError: the bounds of a range are reversed; dt · omega_max is 1 or more.
+
     Example:
         >>> neuron = tt.neuron_type("brf")(5)
         >>> state = neuron.initial_state(2, torch.zeros(()))

@@ -43,6 +43,9 @@ class LRU(Neuron):
         r_min, r_max: range of |λ|.
         phase_max: φ_max, largest initial phase of λ, in rad.
 
+    Raises:
+        ValueError: r_min exceeds r_max.
+
     Example:
         >>> neuron = tt.neuron_type("lru")(5)
         >>> state = neuron.initial_state(2, torch.zeros(()))

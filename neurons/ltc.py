@@ -73,6 +73,9 @@ class LTC(Neuron):
             b = b_0; `random_membrane`: the same with b = 0.
         surrogate: gradient of the spike.
 
+    Raises:
+        ValueError: an option has no effect without another.
+
     Example:
         >>> neuron = tt.neuron_type("ltc")(5)
         >>> state = neuron.initial_state(2, torch.zeros(()))

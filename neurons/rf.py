@@ -43,6 +43,9 @@ class RF(Neuron):
         threshold: θ.
         surrogate: gradient of the spike.
 
+    Raises:
+        ValueError: the bounds of a range are reversed.
+
     Example:
         >>> neuron = tt.neuron_type("rf")(5)
         >>> state = neuron.initial_state(2, torch.zeros(()))

@@ -55,6 +55,9 @@ class Layered(LayerNetwork):
             `glorot_uniform` or `glorot_normal`, Glorot's rules, biases 0. The maps of all sources of a layer are drawn
             as one map.
 
+    Raises:
+        ValueError: a layer does not fit what it reads; a name is unknown or used twice.
+
     Example:
         >>> layers = [{"conv": 4, "pool": {"kind": "max"}}, {"dense": 8, "recurrent": True}]
         >>> network = tt.build_network("layered", (2, 6, 6), 3, layers=layers, readouts=[{"leak": "gated"}])
