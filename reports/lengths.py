@@ -156,9 +156,9 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each combination: `rule`, the one of the highest median accuracy among those whose exact bytes fit the
         budget, of equal ones that of the fewest bytes; its `accuracy` and `n`; `loss`, the accuracy of the best rule at
-        any memory minus its own; `state`: `run`; `not run`, where no rule was trained at this T, or none of those that
-        fit; `none fits`, where bytes of all rules are known and exceed the budget; `not measured`, where the bytes of a
-        more accurate rule are unknown.
+        any memory minus its own; `state`: `run`; `none solves`, where no rule's median accuracy is that of a solved
+        run; `not run`, where no rule was trained at this T, or none of those that fit; `none fits`, where bytes of all
+        rules are known and exceed the budget; `not measured`, where the bytes of a more accurate rule are unknown.
     """
     rows = []
     for (task, neuron, T), group in groups(cells, [*PANEL, "T"]):
@@ -169,6 +169,8 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
             row: dict[str, Any] = {"task": task, "neuron": neuron, "T": T, "budget": budget}
             if (group["bytes"] > limit).all():
                 row["state"] = "none fits"
+            elif trained["accuracy"].max() < SOLVED:
+                row["state"] = "none solves"
             elif pd.notna(unmeasured) and not unmeasured <= fitting["accuracy"].max():  # the maximum of none is NaN
                 row["state"] = "not measured"
             elif fitting.empty:

@@ -102,6 +102,13 @@ def test_a_budget_has_no_best_rule_where_the_bytes_of_a_better_one_are_unknown(s
     assert set(unknown["state"]) == {"not measured", "not run"}  # nothing was trained at T = 200
 
 
+def test_no_rule_is_best_where_none_solves(store):
+    trained(store, "bptt", 200, [0.5, 0.6, 0.7])
+    trained(store, "eprop", 200, [0.5, 0.9, 0.79])
+    chosen = budget_map(length_cells(Results(store.folder), "length", "laptop")).set_index(["T", "budget"])
+    assert chosen.loc[200, "8 GB"]["state"] == "none solves" and chosen.loc[100, "8 GB"]["rule"] == "eprop"
+
+
 def test_no_rule_fits_only_where_all_bytes_are_known_and_too_many(store):
     cells = length_cells(Results(store.folder).matching(rule=["bptt", "eprop"]), "length", "laptop")
     chosen = budget_map(cells).set_index(["T", "budget"])
