@@ -17,7 +17,7 @@ from throughtime.comparing.own_code import OwnCode, ended, rerun_command
 from throughtime.comparing.rows import Row
 from throughtime.comparing.sides import Side
 from throughtime.errors import UsageError
-from throughtime.records.baseline_lines import parsed, unsealed
+from throughtime.records.baseline_lines import lines_in, parsed, unsealed
 from throughtime.records.baselines import COMPRESSED, lines_of
 from throughtime.records.provenance import processor
 from throughtime.records.record import Record
@@ -148,5 +148,4 @@ def _lines_at(path: Path, revision: str) -> list[str]:
         raise UsageError(f'git knows no revision "{revision}"', "--since")
     done = subprocess.run([*git, "show", f"{revision}:./{path.name}"], capture_output=True)
     content = done.stdout if done.returncode == 0 else b""
-    lines = (gzip.decompress(content) if content and path.suffix == COMPRESSED else content).splitlines()
-    return [line.decode() for line in lines]
+    return lines_in(gzip.decompress(content) if content and path.suffix == COMPRESSED else content)

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from throughtime.comparing.audit import Audit, audit
 from throughtime.errors import UsageError, first_fault, suggestion
-from throughtime.records.baseline_lines import line_of, parsed, refuse_repeated, sealed, unsealed
+from throughtime.records.baseline_lines import line_of, lines_in, parsed, refuse_repeated, sealed, unsealed
 from throughtime.records.code_digest import HARNESS, module_digest
 from throughtime.records.files import RECORD
 from throughtime.records.record import Record, write_record
@@ -121,7 +121,7 @@ def read_submission(path: Path) -> Submission:
         UsageError: there is no such file, or a line is refused; the message names the line.
     """
     try:
-        first, *lines = [line.decode() for line in path.read_bytes().splitlines()] or [""]
+        first, *lines = lines_in(path.read_bytes()) or [""]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("no submission can be read here", str(path), WRITER) from error
     text = unsealed(first)

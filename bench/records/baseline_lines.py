@@ -22,6 +22,11 @@ GIT = ("commit", "changed")
 """Entries of a record's `code` that are no part of its id."""
 
 
+def lines_in(content: bytes) -> list[str]:
+    """Return the lines of UTF-8 text; those of a string also end at U+2028, which JSON leaves as it is."""
+    return [line.decode() for line in content.splitlines()]
+
+
 def line_of(record: Record) -> str:
     """Return a record on one line, without the fields that a comparison does not read, and with its digest.
 

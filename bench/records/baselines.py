@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import UsageError
-from throughtime.records.baseline_lines import parsed, refuse_repeated
+from throughtime.records.baseline_lines import lines_in, parsed, refuse_repeated
 from throughtime.records.files import CURVE
 from throughtime.records.record import Record, write_record
 from throughtime.records.store import Store, status_of
@@ -80,9 +80,7 @@ def lines_of(path: Path) -> list[str]:
     """
     try:
         content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == COMPRESSED else content
-        # Lines of bytes: those of a string also end at U+2028, which JSON leaves as it is.
-        return [line.decode() for line in content.splitlines()]
+        return lines_in(gzip.decompress(content) if path.suffix == COMPRESSED else content)
     except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
         hint = "`throughtime baseline update SUITE --reason ...` writes one"
         reason = getattr(error, "strerror", None) or error

@@ -15,6 +15,7 @@ import pydantic
 from filelock import FileLock
 
 from throughtime.errors import UsageError, first_fault
+from throughtime.records.baseline_lines import lines_in
 from throughtime.records.baselines import REPEATED
 from throughtime.records.committed import committed_folder
 from throughtime.records.results import KEYS
@@ -101,7 +102,7 @@ def read_repetitions(folder: Path) -> dict[str, Repetition]:
         UsageError: a line is not a repetition; the message names it.
     """
     path = folder / REPEATED
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    lines = lines_in(path.read_bytes()) if path.exists() else []
     repetitions = {}
     for number, line in enumerate(lines, start=1):
         try:

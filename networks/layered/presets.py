@@ -133,9 +133,9 @@ class DVSConvV3(Layered):
     The channels are 64, 128, 128, 256, 256 and 512, with kernels of 7 x 7 in the first two layers and of 3 x 3 in the
     others; each layer halves the image. With images of 128 x 128 and 11 outputs it has 14 116 051 parameters, of which
     11 are not trained: a leak that the released code declares and does not use. The paper's neurons are `{name: ltc,
-    b0: 0.5, initial: random}`. Source: fptt_img/snn_sota_LIF4_dvs_gesture_v4.py, without the recurrent
-    weights of its dense layer, by which alone it differs from v3 according to its comment. There the adaptation of the
-    sixth layer receives the spikes after dropout, here those before.
+    b0: 0.5, initial: random}`. Source: fptt_img/snn_sota_LIF4_dvs_gesture_v4.py, without the recurrent weights of its
+    dense layer, by which alone it differs from v3 according to its comment. There the adaptation of the sixth layer
+    receives the spikes after dropout, here those before.
 
     Args:
         hidden: number of neurons of the dense layer.
