@@ -33,10 +33,11 @@ def plan(
     paper: terminal.PaperOption = terminal.NONE,
     as_json: terminal.JsonOption = False,
 ) -> None:
-    """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
+    """Print what `run` would do: runs to make, to skip or left out with the reason, and runs already recorded."""
     from throughtime.running.least_memory import largest, machine_bytes, require_memory
     from throughtime.running.plan import by_cell, to_run
     from throughtime.running.sweep import Request, sweeps
+    from throughtime.suites.suite import exclusions
 
     terminal.load_plugins(plugin, paper)
     planned: list[Planned] = []
@@ -59,6 +60,8 @@ def plan(
         ]
         return terminal.print_rows(rows, True)
     terminal.print_rows([cell.row() for cell in by_cell(planned)], False)
+    for pattern in exclusions(suite, scale):
+        print_text(f"left out: {pattern.text}")
     if (most := largest(planned)) and most.least_bytes is not None:
         fits = "" if most.least_bytes <= machine_bytes() else ", more than this machine has"
         needs = f"at least {units.bytes_as_text(most.least_bytes)} for weights, gradients, optimiser and a batch{fits}"

@@ -65,7 +65,13 @@ class Exclude(When):
     """Pattern of cells that a suite leaves out."""
 
     reason: str | None = None
-    """Why, in tables and on the page. Default: none."""
+    """Why, in tables, on the page and in the output of `plan`. Default: none."""
+
+    @property
+    def text(self) -> str:
+        """The labels in the pattern, such as `snap_n x evidence-200, evidence-400`, and the reason."""
+        kinds = (self.rule, self.neuron, self.network, self.dataset)
+        return " x ".join(", ".join(labels) for labels in kinds if labels) + (f": {self.reason}" if self.reason else "")
 
 
 class Include(Strict):

@@ -180,6 +180,7 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
         "suite: online\nsummary: s\nrules: [rtrl, {name: eprop, rate_cost: 1.0}]\nneurons: [lif, lstm]\n"
         "datasets: [{name: digits, steps: 8}]\n"
         "networks: [{name: recurrent, hidden: [4]}]\nreplicates: 2\nscales: {tiny: {}, laptop: {}, paper: {}}\n"
+        "exclude: [{rule: rtrl, neuron: [lif], reason: known}]\n"
     )
     rows = json.loads(printed(capsys, "plan", str(suite), "--scale", "tiny", "--json"))
     skipped = {row["label"]: row["unsupported"] for row in rows if row["unsupported"]}
@@ -188,9 +189,10 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
     assert all(why.startswith(reason) for why in skipped.values())
 
     lines = printed(capsys, "plan", str(suite), "--scale", "tiny").splitlines()
-    assert lines[-1] == "8 runs: 6 will run, 2 will be skipped"
+    assert lines[-1] == "6 runs: 4 will run, 2 will be skipped"
+    assert lines[-3] == "left out: rtrl x lif: known"
     assert sum(f"skip: {reason}" in line for line in lines) == 1
-    assert lines[-2].startswith("memory of the largest run: at least 20 KiB for ") and len(lines) == 1 + 4 + 2
+    assert lines[-2].startswith("memory of the largest run: at least 20 KiB for ") and len(lines) == 1 + 3 + 3
     assert not Path("results").exists(), "a plan writes nothing"
 
 
