@@ -72,7 +72,7 @@ class OwnSequences(PreparedDataset):
         notes, top = fetch.cache() / "digests", Path(os.path.commonpath([path.parent for path in paths]))
 
         def sha256(path: Path) -> str:
-            return remembered(path, "sha256", lambda: fetch.file_digest(path, "sha256"), notes)
+            return remembered([path], "sha256", lambda: fetch.file_digest(path, "sha256"), notes)
 
         return combined({path.relative_to(top).as_posix(): sha256(path) for path in paths})
 

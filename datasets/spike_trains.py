@@ -6,19 +6,18 @@ import torch
 from torch import Tensor
 
 
-def poisson(rate: Tensor, group: int, generator: torch.Generator, dt: float = 1.0) -> Tensor:
-    """Draw Poisson spikes of groups of neurons: independently, with probability rate · dt in each step.
+def poisson(rate: Tensor, group: int, generator: torch.Generator) -> Tensor:
+    """Draw Poisson spikes of groups of neurons: independently, with probability rate · 1 ms in each step.
 
     Args:
         rate: [..., groups], in Hz.
         group: neurons in each group.
         generator: source of the random numbers.
-        dt: duration of a step, in ms.
 
     Returns:
         [..., groups x group] float32, zeros and ones, the first group first.
     """
-    p = rate.flatten() * (dt / 1000)
+    p = rate.flatten() * 1e-3
     spikes = torch.zeros(len(p), group)
     # Numbers are drawn only for groups with a rate above 0: most groups are silent most of the time.
     active = p.nonzero().squeeze(1)

@@ -70,8 +70,8 @@ class TorchSequences(OwnSequences):
     def digest(self, paths: Sequence[Path], again: bool = False) -> str:
         """Return the SHA-256 of all items; that of the last `prepare` if the files of the entries are the same."""
         self.paths, self._read = paths, {}
-        kind = json.dumps([self.entries, *(fetch.file_digest(path, "sha256") for path in paths)])
-        return remembered(paths[0], kind, lambda: _sha256(self._sequences()), fetch.cache() / "digests", again)
+        notes = fetch.cache() / "digests"
+        return remembered(paths, json.dumps(self.entries), lambda: _sha256(self._sequences()), notes, again)
 
     def prepare(self) -> None:
         if self.write_files is None:

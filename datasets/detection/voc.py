@@ -207,7 +207,7 @@ class VOC(BoxedImages):
         notes, members = fetch.cache() / "digests", voc_files.MEMBERS
 
         def sha256(path: Path) -> str:
-            return remembered(path, members, lambda: archive.digest(path, members), notes)
+            return remembered([path], members, lambda: archive.digest(path, members), notes)
 
         return combined({str(i): sha256(path) for i, path in enumerate(paths)})
 

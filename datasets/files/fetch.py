@@ -185,12 +185,12 @@ def content_digest(file: DataFile, path: Path, again: bool = False) -> str:
     Raises:
         UsageError: the content is wrong or cannot be read.
     """
-    digest = remembered(path, file.inside or "file", lambda: content_sha256(file, path), cache() / "digests", again)
+    digest = remembered([path], file.inside or "file", lambda: content_sha256(file, path), cache() / "digests", again)
     if file.sha256 is not None:
         _compare(file, path, "SHA-256", digest, file.sha256)
     elif path.name == file.name and file.origin and (checksum := file.origin().checksum):
         kind, _, expected = checksum.partition(":")
-        packed = remembered(path, kind, lambda: file_digest(path, kind), cache() / "digests", again)
+        packed = remembered([path], kind, lambda: file_digest(path, kind), cache() / "digests", again)
         _compare(file, path, kind.upper(), packed, expected)
     return digest
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from throughtime.whole_files import write_whole
 
 
-def remembered(path: Path, kind: str, compute: Callable[[], str], folder: Path, again: bool = False) -> str:
-    """Return `compute()`, or its earlier result for the same path, sizes and modification times.
+def remembered(paths: Sequence[Path], kind: str, compute: Callable[[], str], folder: Path, again: bool = False) -> str:
+    """Return `compute()`, or its earlier result for the same paths, sizes and modification times.
 
     Args:
-        path: file or folder of the digest.
+        paths: files or folders of the digest.
         kind: name of the digest.
         folder: folder of the cache; without write access, nothing is cached.
         again: compute the digest in any case.
     """
-    state = [str(path.resolve()), kind, _state(path)]
+    state = [[str(path.resolve()) for path in paths], kind, [_state(path) for path in paths]]
     note = folder / f"{hashlib.sha256(json.dumps(state[:2]).encode()).hexdigest()[:16]}.json"
     if not again:
         # A digest whose note is unreadable, for instance from an older version, is computed again.
