@@ -178,7 +178,6 @@ class BPTT(LearningRule):
         if self.rate_cost:
             excess = [spikes.mean((0, 1)) - self.rate_target for spikes in window.spikes]
             terms = terms + self.rate_cost * sum(e.square().sum() for e in excess)
-        if self.spike_penalties:
-            self.penalties.append(float(terms.detach()))
+        self.penalties.append(float(terms.detach()))
         (loss + terms).backward()
         return loss.detach()

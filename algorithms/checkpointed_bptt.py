@@ -77,8 +77,8 @@ class CheckpointedBPTT(LearningRule):
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         products = backward_products(network, [steps], batch, self.losses)
-        again = forward_products(network, self.segments(steps), batch)
-        return Credit(products + again, f"{FORWARD_AND_BACKWARD}, forward twice")
+        again = forward_products(network, self.segments(steps)[:-1], batch)
+        return Credit(products + again, f"{FORWARD_AND_BACKWARD}, all segments but the last forward twice")
 
     def learn(self, x: Tree, target: Tree, t: int) -> Tensor:
         batch, lengths, start = Batch(x, target, self.task.per_step), self.segments(self.steps), 0

@@ -20,9 +20,9 @@ class Coordinates(NamedTuple):
     scope: Literal["all", "layer", "n steps", "autapse", "own neuron", "none"]
     """States on which the influence of a synapse is followed: all; those of its layer; those that it reaches within n
     steps; those of its own neuron, with the synapse of the neuron on itself or without; none beyond the step."""
-    signal: Literal["exact", "instantaneous", "random", "adaptive", "target", "local"]
+    signal: Literal["exact", "instantaneous", "random", "adaptive", "local"]
     """L: the derivative of the whole loss; of the loss of the same step; the loss of the same step through random or
-    adaptive feedback weights; the target through random weights; a loss of the layer's own readout."""
+    adaptive feedback weights; a loss of the layer's own readout."""
     filter: Literal["none", "κ", "λ", "λ, κ"]
     """Filter of the traces: none; the leak κ of the readout; that of the layer above, λ; both."""
     schedule: Literal["end", "window"] | int

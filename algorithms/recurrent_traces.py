@@ -91,7 +91,7 @@ class RecurrentTraces(EligibilityRule):
         return BlockRule.credit(self, network, batch, steps)
 
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        partials = neuron.partials(current, state, next_state)
+        partials = super().partials(neuron, current, state, next_state)
         if partials is None or self.decay is None:
             return partials
         return partials._replace(from_previous={("v", "v"): self.decay})

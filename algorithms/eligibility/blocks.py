@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -91,16 +91,19 @@ class BlockRule(LearningRule):
         return self.windows(steps) if self.losses(steps) == steps else [1]
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        linear, products = network.readouts[0].linear, Counter[Product]()
-        size, outputs = linear.in_features, linear.out_features
-        for rows in (n * batch for n in self.learnt(steps)):
-            products.update((Product(rows, outputs, size), Product(outputs, rows, size)))  # L, δW_out
-            for layer in network.layers:
-                for synapse in below(layer):
-                    if isinstance(W := synapse.module, nn.Linear):
-                        products[Product(rows, W.out_features, W.in_features)] += 1
+        products = Counter(p for n in self.learnt(steps) for p in self.signal_products(network, n * batch))
         updates = -(-steps // self.update_every) if self.update_every else 1
         return Credit(products, "dense products forward, learning signals and readout", updates=updates)
+
+    def signal_products(self, network: Network, rows: int) -> Iterator[Product]:
+        """Yield the products of the learning signals and of the readout's gradient, for so many steps and samples."""
+        linear = network.readouts[0].linear
+        yield Product(rows, linear.out_features, linear.in_features)  # L
+        yield Product(linear.out_features, rows, linear.in_features)  # δW_out
+        for layer in network.layers:
+            for synapse in below(layer):
+                if isinstance(W := synapse.module, nn.Linear):
+                    yield Product(rows, W.out_features, W.in_features)
 
     @property
     def readout(self) -> Readout:

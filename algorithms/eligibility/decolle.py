@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Any
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -20,7 +18,6 @@ from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
 from throughtime.networks.products import Product
-from throughtime.neurons.base import Neuron, Partials
 from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
@@ -67,9 +64,6 @@ class DECOLLE(EligibilityRule):
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(signal="local", filter="none")
 
-    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        return neuron.partials(current, state, next_state)
-
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
             return reason
@@ -83,14 +77,15 @@ class DECOLLE(EligibilityRule):
         return [n for n in burned if n > 0]
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        credit, linear, products = super().credit(network, batch, steps), network.readouts[0].linear, Counter[Product]()
-        outputs = linear.out_features
-        for rows in (n * batch for n in self.learnt(steps)):
-            products[Product(outputs, rows, linear.in_features)] += 1  # δW_out
-            for layer in network.layers:
-                size = layer.neuron.size
-                products.update((Product(rows, size, outputs), Product(rows, outputs, size)))  # y_l, L_l
-        return credit._replace(products=products)
+        credit = super().credit(network, batch, steps)
+        return credit._replace(updates=credit.updates - self.burn_in // (self.update_every or steps))
+
+    def signal_products(self, network: Network, rows: int) -> Iterator[Product]:
+        linear = network.readouts[0].linear
+        yield Product(linear.out_features, rows, linear.in_features)  # δW_out
+        for size in (layer.neuron.size for layer in network.layers):
+            yield Product(rows, size, linear.out_features)  # y_l
+            yield Product(rows, linear.out_features, size)  # L_l
 
     def sends(self, layer: Layer) -> str:
         return "z"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -58,10 +57,10 @@ class EligibilityRule(BlockRule):
         super().__init__(loss_at=loss_at, update_every=update_every)
         self.also_wanted: tuple[str, ...] = ()
 
-    @abstractmethod
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        """Return the partial derivatives of one step; None if the neuron has none. The batch dimension may hold several
-        steps one after the other."""
+        """Return the partial derivatives of one step, by default those that the neuron states; None if it has none. The
+        batch dimension may hold several steps one after the other."""
+        return neuron.partials(current, state, next_state)
 
     def layer_partials(self, layer: Layer, current: Tensor, state: Any, next_state: Any) -> Partials | None:
         """Return the partial derivatives of a layer's step that the traces follow; those of its neurons by default."""
@@ -89,7 +88,7 @@ class EligibilityRule(BlockRule):
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         credit, readout, carried = super().credit(network, batch, steps), network.readouts[0], 0
-        blocks = self.windows(steps)
+        blocks, learnt = self.windows(steps), self.learnt(steps)
         products = Counter(credit.products)
         for layer in (layer for layer in network.layers if self.in_blocks(layer)):
             reads, filters = readout.reads if layer.name == readout.layer else "z", self.filters_of(network, layer)
@@ -97,9 +96,11 @@ class EligibilityRule(BlockRule):
             carried += numbers(traces)
             for k in blocks[:-1]:  # a trace that all neurons share needs no product
                 products.update(Product(rows, k, n, copies=batch) for rows, n in traces if rows > 1)
-            learns = blocks if self.losses(steps) == steps else blocks[-1:]
+            # A signal goes back to earlier steps of its block only through traces that differ between neurons.
+            shared = all(rows == 1 for rows, _ in traces)
             rows = layer.neuron.currents * layer.neuron.size
-            products.update(Product(rows, k * batch, fan_in(layer)) for k in learns)
+            lengths = learnt if shared else blocks[-len(learnt) :]
+            products.update(Product(rows, k * batch, fan_in(layer)) for k in lengths)
         return credit._replace(
             products=products,
             contains="dense products forward, those of signals and traces in each block, traces carried between blocks",

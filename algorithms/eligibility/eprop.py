@@ -17,7 +17,7 @@ from throughtime.algorithms.eligibility.trace_block import Signal
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
-from throughtime.neurons.base import Neuron, Partials
+from throughtime.neurons.base import Partials
 from throughtime.registry import algorithm, or_default, refuse_unused
 
 Feedback = Literal["symmetric", "random", "adaptive"]
@@ -109,9 +109,6 @@ class EProp(EligibilityRule):
 
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(signal=SIGNALS[self.feedback])
-
-    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        return neuron.partials(current, state, next_state)
 
     def layer_partials(self, layer: Layer, current: Tensor, state: Any, next_state: Any) -> Partials | None:
         partials = super().layer_partials(layer, current, state, next_state)

@@ -61,7 +61,7 @@ class KFRTRL(RandomSigns):
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
-    cost = Cost(time="D B T S² N", memory="D B S²")
+    cost = Cost(time="D B T S² N", memory="D B S N + B S²")
 
     def coordinates(self) -> Coordinates:
         return Coordinates("Kronecker", "J", "all", "instantaneous", "κ", self.update_every or "end")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from pydantic import PositiveInt
 from torch import Tensor
@@ -17,7 +16,6 @@ from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
-from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm
 
 
@@ -67,9 +65,6 @@ class OTPE(EligibilityRule):
 
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(filter="λ, κ")
-
-    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        return neuron.partials(current, state, next_state)
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         return (

@@ -9,11 +9,12 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.influence.kf_rtrl import KFRTRL
 from throughtime.algorithms.influence.rtrl import RTRL
 from throughtime.algorithms.influence.uoro import UORO
+from throughtime.checks.contract.cost import SIZES, fit, measured
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, learn, recurrent, seeded, sequence
 from throughtime.datasets.task import Classification
 from throughtime.neurons.leaky_tanh import LeakyTanh
 from throughtime.neurons.lif import LIF
-from throughtime.registry import NEURONS
+from throughtime.registry import ALGORITHMS, NEURONS
 
 TASK = Classification(CLASSES)
 READOUTS = ({}, {"readout": "membrane", "readout_tau": 0.0, "recurrent_bias": True})
@@ -75,6 +76,13 @@ def test_a_weight_that_two_maps_share_has_the_gradients_of_both():
     rule = UORO()
     rule.start(network, TASK, STEPS)
     assert rule.one_layer is None
+
+
+def test_a_draw_of_kf_rtrl_multiplies_its_factors_and_not_the_derivatives_of_the_step():
+    """One formula has the bytes of one draw and of eight; S² for each draw has not."""
+    runs = [run for draws in (1, 8) for run in measured(ALGORITHMS["kf_rtrl"], SIZES, draws=draws)]
+    assert fit(KFRTRL.cost.memory, runs, "memory").value < 0.05
+    assert fit("D B S²", runs, "memory").value > 0.1
 
 
 @pytest.mark.parametrize("rule", [UORO, KFRTRL])

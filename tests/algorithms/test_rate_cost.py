@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import throughtime as tt
 from throughtime.algorithms.bptt import BPTT
 from throughtime.checks.tiny import (
     BATCH,
@@ -52,6 +53,18 @@ def test_the_reported_loss_has_no_rate_cost():
         rule.start(recurrent(LIF), TASK, len(sequence()[0]))
         losses += train_batch(rule, *sequence(), lambda: None)
     assert losses[0] == losses[1]
+
+
+def test_the_mean_rate_cost_of_an_epoch_is_reported_as_its_penalty():
+    """Without weights no neuron spikes: c · size · f*² = 3 · 8 · 0.2² in each of two batches."""
+    rule, network = tt.build_rule("bptt", rate_cost=3.0, rate_target=0.2), recurrent(LIF, hidden=[8])
+    for parameter in network.parameters():
+        parameter.detach().zero_()
+    rule.start(network, TASK, len(sequence()[0]))
+    for _ in range(2):
+        train_batch(rule, *sequence(), lambda: None)
+    assert rule.end_epoch()["penalty"].value == pytest.approx(0.96)
+    assert rule.end_epoch() == {}, "an epoch without batches has none"
 
 
 def test_it_needs_spikes_and_a_cost():

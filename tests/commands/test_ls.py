@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import typing
 from pathlib import Path
 
 import pytest
 
-import throughtime
+import throughtime as tt
+from throughtime.algorithms.coordinates import Coordinates
 from throughtime.checks.contract.rules import facts
 from throughtime.commands.main import app, main
 from throughtime.options import options_of
@@ -72,6 +74,14 @@ def test_rules_are_listed_with_their_coordinates_and_costs(capsys):
 def test_coordinates_follow_from_the_options():
     eprop = ALGORITHMS["eprop"].factory(feedback="random", loss_at="every", update_every=4).coordinates()
     assert (eprop.signal, eprop.shown()["schedule"]) == ("random", "each 4 steps")
+
+
+def test_each_value_of_a_coordinate_is_that_of_a_rule():
+    rules = [tt.build_rule(name) for name in IN_THE_PACKAGE if name != "penalised"]  # it has those of its rule
+    found = [rule.coordinates() for rule in (*rules, tt.build_rule("eprop", feedback="adaptive"))]
+    for name, values in typing.get_type_hints(Coordinates).items():
+        if name != "schedule":
+            assert {getattr(coordinates, name) for coordinates in found} == {*typing.get_args(values)}, name
 
 
 def test_coordinates_are_the_second_table(capsys):
@@ -202,7 +212,7 @@ def test_a_suite_is_listed_with_its_size_at_each_scale(capsys):
 
 def test_version_and_completion(capsys, monkeypatch):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"throughtime {throughtime.__version__}\n"
+    assert capsys.readouterr().out == f"throughtime {tt.__version__}\n"
     monkeypatch.setenv("_THROUGHTIME_COMPLETE", "complete_bash")
     for words, expected in (("throughtime ls lt", "ltc"), ("throughtime run qui", "quick")):
         monkeypatch.setenv("COMP_WORDS", words)

@@ -82,6 +82,12 @@ def test_windows_are_counted_one_by_one():
     }
 
 
+def test_checkpoints_go_forward_again_through_all_segments_but_the_last():
+    """Seven steps are segments of 3, 3 and 1, of which the third has its graph at once."""
+    again = work(rule("checkpointed_bptt"), steps=7).products - work(BPTT(), steps=7).products
+    assert again == {Product(15, 3, 4): 2, Product(5, 4, 4): 3 + 3, Product(15, 4, 2): 2}
+
+
 def test_fptt_step_by_step_needs_no_gradient_by_the_state():
     step = {
         Product(5, 3, 4): 6,
@@ -201,9 +207,18 @@ def test_rules_that_learn_in_blocks_have_one_product_for_the_steps_of_a_block():
     assert work(rule("sltt"), steps=30).products == forward + readout_work + synapse_work
     sampled = forward + OF_READOUT[50] + OF_SYNAPSES[50]
     assert work(rule("sltt", sampled_steps=10), steps=30).products == sampled, "in a block of ten"
-    # y of the layer's own readout, L, and the network's readout; 10 steps are left out: a block, and 5 of 25 steps.
-    local = Counter([Product(100, 4, 2), Product(100, 2, 4), Product(2, 100, 4)])
-    assert work(rule("decolle", burn_in=10), steps=30).products == forward + local
+
+
+def test_local_readouts_have_products_of_their_own_in_the_steps_that_count():
+    """y of the layer's own readout, L, and the network's readout; 10 steps are left out: a block, and 5 of 25 steps.
+    The gradient of LIF, whose trace all neurons share, needs the p of 20 steps; that of ALIF the block's, whose L acts
+    through ε_a, 4 x 8, on earlier steps, too."""
+    forward = work(Elsewhere(), steps=25).products + work(Elsewhere(), steps=5).products
+    local = forward + Counter([Product(100, 4, 2), Product(100, 2, 4), Product(2, 100, 4)])
+    decolle = rule("decolle", burn_in=10)
+    assert work(decolle, steps=30).products == local + Counter([Product(4, 100, 8)])
+    traces = Counter([Product(4, 125, 8), Product(4, 5, 8, copies=5)])
+    assert work(decolle, network("alif"), steps=30).products == local + traces
 
 
 def test_rules_that_carry_an_estimate_of_the_influence_go_backward_from_each_loss():
@@ -273,6 +288,7 @@ def test_rtrl_by_hand():
         (rule("eprop", loss_at="every", update_every=4), {}, 4, 7, 2),
         (rule("eprop"), {}, 4, 7, 1),
         (rule("rtrl"), {}, 4, 7, 1),
+        (rule("decolle", burn_in=3, update_every=2), {}, 4, 7, 2),  # after 4 and 6 steps, not after 2
     ],
 )
 def test_bytes_of_the_updates(rule, training, kept, moved, updates):
@@ -394,6 +410,7 @@ def a_batch(inputs: int, steps: int, sequences: int) -> Batch:
 RULES = {
     "bptt": BPTT(),
     "bptt every": BPTT(loss_at="every"),
+    "checkpointed_bptt": rule("checkpointed_bptt", loss_at="every"),
     "tbptt": rule("tbptt", window=4),
     "fptt": rule("fptt"),
     "fptt in parts": rule("fptt", parts=4),
@@ -405,6 +422,7 @@ RULES = {
     "rtrl": rule("rtrl"),
     "sltt, steps sampled": rule("sltt", sampled_steps=2),
     "decolle": rule("decolle", burn_in=2),
+    "decolle, two updates": rule("decolle", burn_in=2, update_every=2),
 }
 WIRINGS = {
     "plain": {},

@@ -29,7 +29,7 @@ LEVEL = 0.997
 """Coverage of the intervals."""
 SMALLEST, LARGEST = 0.01, 100.0
 """Bounds of the size of a gradient, relative to BPTT's."""
-FREE_SIGNALS = ("random", "adaptive", "target", "local")
+FREE_SIGNALS = ("random", "adaptive", "local")
 """Learning signals that need not point along BPTT's, by the coordinates: they must not oppose it."""
 
 
