@@ -11,7 +11,7 @@ from torch import nn
 from throughtime.networks.layer import Layer, Synapse
 from throughtime.networks.network import LayerNetwork
 from throughtime.networks.presets import Sizes, ecg_rnn
-from throughtime.networks.readout import Readout
+from throughtime.networks.readout import Readout, width_of
 from throughtime.neurons.asrnn import ASRNN
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.integrators import LeakyIntegrator
@@ -46,7 +46,7 @@ def ecg_spiking_readout(
         Yin, Corradi and Bohte 2021: https://doi.org/10.1038/s42256-021-00397-w
         Higuchi et al. 2024: https://doi.org/10.48550/arXiv.2402.14603
     """
-    network = ecg_rnn(inputs, outputs, neuron, hidden=hidden)
+    network = ecg_rnn(inputs, width_of(outputs), neuron, hidden=hidden)
     W_o = network.readouts[0].linear.weight
     width, size = W_o.shape
     W, R = nn.Linear(size, width), nn.Linear(width, width, bias=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from throughtime.networks.layer import INPUT, Layer, Synapse
 from throughtime.networks.network import LayerNetwork
 from throughtime.networks.presets import Sizes
-from throughtime.networks.readout import Readout, ReadoutSynapse, constant_leak
+from throughtime.networks.readout import Readout, ReadoutSynapse, constant_leak, width_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.surrogate import SurrogateOption
@@ -100,9 +100,8 @@ def encoded(
         if recurrent_gain:
             synapses["recurrent"] = Synapse(_drawn(size, currents * size, recurrent_gain), f"layer{number}")
         layers.append(Layer(f"layer{number}", neuron(size), synapses))
-    (width,) = shape_of(outputs)
     integrator = constant_leak(readout_tau, readout_synapse, readout_max)
-    readout = Readout(hidden[-1], width, "z", integrator, layer=layers[-1].name)
+    readout = Readout(hidden[-1], width_of(outputs), "z", integrator, layer=layers[-1].name)
     linear = cast(nn.Linear, readout.linear)
     nn.init.normal_(linear.weight, std=gain / math.sqrt(linear.in_features))
     linear.bias.requires_grad_(False)

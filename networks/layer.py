@@ -93,7 +93,8 @@ class Layer(nn.Module):
         for part, synapse in synapses.items():
             for kind in ("norm", "view", "dropout"):
                 if (module := getattr(synapse, kind)) is not None:
-                    self.add_module(f"{part}_{kind}", module)
+                    # A layer that reads x and x_view has a synapse from_x_view. State dicts have the names of norms.
+                    self.add_module(f"{part}_norm" if kind == "norm" else f"{kind}_{part}", module)
         self.positions = math.prod(neuron.shape[1:]) if positions is None else positions
         self.register_load_state_dict_pre_hook(_rename)
 

@@ -34,6 +34,9 @@ class LayerNetwork(Network):
         layers: the layers, in the order in which a step computes them.
         readouts: the readouts.
         by_name: whether the output of a step is a dict by the readouts' names; else it is that of the only readout.
+
+    Raises:
+        ValueError: PyTorch has no module with the name of a readout.
     """
 
     def __init__(self, layers: Iterable[Layer], readouts: Sequence[Readout], by_name: bool = False) -> None:
@@ -41,7 +44,10 @@ class LayerNetwork(Network):
         # A ModuleList registers its parameters with the network; it has the methods of a Sequence, but not the base.
         self.layers = cast("Sequence[Layer]", nn.ModuleList(layers))
         self.readouts, self.by_name = tuple(readouts), by_name
-        self.readout = nn.ModuleDict({r.name: r for r in readouts}) if by_name else readouts[0]
+        try:
+            self.readout = nn.ModuleDict({r.name: r for r in readouts}) if by_name else readouts[0]
+        except KeyError as error:  # its message has the name
+            raise ValueError(f"a readout needs another name, such as y: {error.args[0]}") from error
         self.spiking = all(layer.neuron.spiking for layer in self.layers)
         self.drops_out = any(isinstance(module, Dropout) for module in self.modules())
         self.mixes_samples = any(isinstance(module, StepBatchNorm) for module in self.modules())

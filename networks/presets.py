@@ -144,7 +144,8 @@ def jsb_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *,
         nn.init.xavier_uniform_(layer.inward.weight)
         nn.init.xavier_uniform_(layer.recurrent.weight)
         _hold_bias(layer.inward)
-    nn.init.xavier_uniform_(network.readouts[0].linear.weight)
+    for readout in network.readouts:
+        nn.init.xavier_uniform_(readout.linear.weight)
     return network
 
 
@@ -170,14 +171,13 @@ def ecg_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *,
     """
     network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout_leak="trained")
     for layer in network.layers:
-        size, fan_in = layer.inward.weight.shape
-        bound = math.sqrt(6 / (fan_in + 2 * size))
+        bound = math.sqrt(6 / (sum(layer.inward.weight.shape) + layer.recurrent.in_features))
         nn.init.uniform_(layer.inward.weight, -bound, bound)
         nn.init.uniform_(layer.recurrent.weight, -bound, bound)
         _hold_bias(layer.inward)
-    readout = network.readouts[0].linear
-    nn.init.xavier_uniform_(readout.weight)
-    _hold_bias(readout)
+    for readout in network.readouts:
+        nn.init.xavier_uniform_(readout.linear.weight)
+        _hold_bias(readout.linear)
     return network
 
 

@@ -26,6 +26,17 @@ def decay_of(tau: float) -> float:
     return math.exp(-1 / tau) if tau else 0.0
 
 
+def width_of(outputs: Shape | Mapping[str, Shape]) -> int:
+    """Return the number of outputs of a readout of vectors.
+
+    Raises:
+        ValueError: the outputs are an image, or have names.
+    """
+    if isinstance(outputs, Mapping) or len(shape_of(outputs)) != 1:
+        raise ValueError(f"outputs is the number of outputs of one readout, such as 2, not {outputs!r}")
+    return shape_of(outputs)[0]
+
+
 class ReadoutSynapse(Strict):
     """A synapse before the leak of a readout: i_t = γ i_{t−1} + d_t, y_t = κ y_{t−1} + g i_{t−delay}."""
 

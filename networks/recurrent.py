@@ -15,7 +15,7 @@ from throughtime.networks.layer import INPUT, Layer, Synapse
 from throughtime.networks.layered.build import readout_of
 from throughtime.networks.layered.spec import ReadoutSpec
 from throughtime.networks.network import LayerNetwork
-from throughtime.networks.readout import Readout, ReadoutSynapse
+from throughtime.networks.readout import Readout, ReadoutSynapse, width_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.registry import network, refuse_unused
 
@@ -120,8 +120,7 @@ class Recurrent(LayerNetwork):
         )
 
         def readout_named(name: str, shape: Shape) -> Readout:
-            (width,) = shape_of(shape)
-            return readout_of(spec.model_copy(update={"name": name}), names[-1], (hidden[-1],), width)
+            return readout_of(spec.model_copy(update={"name": name}), names[-1], (hidden[-1],), width_of(shape))
 
         shapes = outputs if isinstance(outputs, Mapping) else {spec.name: outputs}
         readouts = [readout_named(name, shape) for name, shape in shapes.items()]

@@ -85,25 +85,20 @@ class Builder:
 
     def _synapses(self, spec: LayerSpec) -> dict[str, Synapse]:
         synapses: dict[str, Synapse] = {}
-        for source in spec.sources:
-            view, read = view_of(spec, self.sizes[source], source == INPUT)
-            self._require_size(spec, read, source)
+        views = {source: view_of(spec, self.sizes[source], source == INPUT) for source in spec.sources}
+        (_, first), *_ = views.values()
+        for source, (view, read) in views.items():
+            _require_same(f"image from {source}", read[1:], first[1:])
             module = synapse_map(spec, read, self.currents, bias=spec.bias and not synapses)
             dropout = self._dropout(spec.dropout, spec.dropout_channels)
             synapses[f"from_{source}"] = Synapse(module, source, view=view, dropout=dropout)
         if spec.recurrent:
-            own = self.sizes[spec.called]
-            alone = spec.model_copy(update={"stride": None})
-            self._require_size(alone, own, spec.called)
+            own, alone = self.sizes[spec.called], spec.model_copy(update={"stride": None})
+            current, _ = sizes_after(alone, own)
+            _require_same(f"current from {spec.called}", current, self._current_sizes[spec.called])
             synapses["recurrent"] = Synapse(synapse_map(alone, own, self.currents, bias=False), spec.called)
         draw([cast("nn.Linear | nn.Conv2d", synapse.module) for synapse in synapses.values()], self.weights)
         return synapses
-
-    def _require_size(self, spec: LayerSpec, read: Sizes, source: str) -> None:
-        """Refuse a source whose current has another size than that of the first source."""
-        size, expected = sizes_after(spec, read)[0], self._current_sizes[spec.called]
-        if size != expected:
-            raise ValueError(f"the current from {source} is {_text(size)}, that of its first source {_text(expected)}")
 
     def _dropout(self, p: float, channels: bool = False) -> Dropout | None:
         self.dropouts += 1
@@ -149,18 +144,23 @@ def with_name(spec: LayerSpec, build: Callable[[LayerSpec], T]) -> T:
         raise ValueError(f"layer {spec.called}: {error}") from error
 
 
-def output_size(outputs: Shape | Mapping[str, Shape], name: str) -> int:
-    """Return the number of outputs of a readout; the number of channels of a grid.
+def output_sizes(outputs: Shape | Mapping[str, Shape], names: Sequence[str]) -> list[int]:
+    """Return the number of outputs of each readout; the number of channels of a grid.
 
     Raises:
         ValueError: the outputs have other names.
     """
-    if isinstance(outputs, Mapping):
-        if name not in outputs:
-            raise ValueError(f'the task has no output "{name}"; there is {", ".join(outputs)}')
-        outputs = outputs[name]
-    return shape_of(outputs)[0]
+    by_name = outputs if isinstance(outputs, Mapping) else dict.fromkeys(names, outputs)
+    if by_name.keys() != {*names}:
+        raise ValueError(f"the outputs are {', '.join(by_name)}; the readouts are {', '.join(names)}")
+    return [shape_of(by_name[name])[0] for name in names]
+
+
+def _require_same(what: str, sizes: Sizes, first: Sizes) -> None:
+    """Refuse a source of another size than the first."""
+    if sizes != first:
+        raise ValueError(f"the {what} is {_text(sizes)}, that of its first source {_text(first)}")
 
 
 def _text(sizes: Sizes) -> str:
-    return " x ".join(map(str, sizes))
+    return " x ".join(map(str, sizes)) or "a vector"

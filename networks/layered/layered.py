@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from throughtime.networks.layered.build import Builder, output_size
+from throughtime.networks.layered.build import Builder, output_sizes
 from throughtime.networks.layered.maps import Weights
 from throughtime.networks.layered.spec import Layers, Readouts, ReadoutSpec, checked_layers, checked_readouts
 from throughtime.networks.network import LayerNetwork
@@ -79,8 +79,6 @@ class Layered(LayerNetwork):
         specs, heads = checked_layers(layers), checked_readouts([ReadoutSpec()] if readouts is None else readouts)
         builder = Builder(shape_of(inputs), specs, neuron, weights)
         built = builder.layers()
-        super().__init__(
-            built,
-            [builder.readout(head, output_size(outputs, head.name)) for head in heads],
-            by_name=len(heads) > 1,
-        )
+        sizes = output_sizes(outputs, [head.name for head in heads])
+        readouts_built = [builder.readout(head, size) for head, size in zip(heads, sizes, strict=True)]
+        super().__init__(built, readouts_built, by_name=len(heads) > 1)

@@ -50,7 +50,8 @@ class LayerSpec(Strict):
     along the channels. A layer reads earlier layers in the same step, itself and later ones in the step before. null:
     the layer before, or the input."""
     channels: Annotated[list[NonNegativeInt], Field(min_length=2, max_length=2)] | None = None
-    """First of the channels that it reads of each source, and the one after the last; null: all."""
+    """First of the channels that it reads of each source, or of the numbers of a vector, and the one after the last;
+    null: all."""
     pool_input: Pool | None = None
     """Pooling of what it reads."""
     dropout: Probability = 0.0

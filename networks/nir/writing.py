@@ -68,8 +68,7 @@ class _Writer:
         if layer.norm is not None:
             raise UsageError(f"NIR has no batch normalisation; {layer.name} has one")
         self.shapes[layer.name] = layer.neuron.shape
-        self.nodes[layer.name] = _neurons(layer, self.dt, self.scheme)
-        target = layer.name
+        target = self._add(layer.name, _neurons(layer, self.dt, self.scheme), [])
         if layer.resize is not None:
             target = self._add(f"{layer.name}_pool", self._pool(layer.resize, layer.name), [])
             self.edges.append((target, layer.name))
@@ -133,6 +132,8 @@ class _Writer:
         return node(size.copy(), stride.copy(), padding.copy())
 
     def _add(self, name: str, node: Any, sources: list[str]) -> str:
+        if name in self.nodes:
+            raise UsageError(f'NIR: two nodes have the name "{name}"', hint="rename the layer or readout of this name")
         self.nodes[name] = node
         self.edges += [(source, name) for source in sources]
         return name

@@ -143,12 +143,15 @@ def test_several_sources_are_their_concatenation():
 
 
 def test_the_second_channels_of_a_source():
-    """The last two of three channels of the input, and of the spikes of a layer."""
+    """The last two of three channels of the input, and of the spikes of a layer; of a vector its numbers."""
     layers = [{"name": "a", "conv": 3, "channels": [1, 3]}, {"conv": 2, "channels": [1, 3]}]
     for layer, name in zip(layered((3, 4, 4), layers).layers, ("input", "a"), strict=True):
         z, W = image(2, 3, 4, 4), layer.synapses[f"from_{name}"].module
         sources = {name: z.flatten(1) if name == "input" else z}
         torch.testing.assert_close(layer.total_current(sources, 0, 0), F.conv2d(z[:, 1:], W.weight, W.bias, padding=1))
+    layer, x = layered(3, [{"dense": 2, "channels": [1, 3]}]).layers[0], image(4, 3)
+    W = layer.from_input
+    torch.testing.assert_close(layer.total_current({"input": x}, 0, 0), F.linear(x[:, 1:], W.weight, W.bias))
 
 
 @pytest.mark.parametrize(("weights", "bound"), [("uniform", 27**-0.5), ("glorot_uniform", (6 / 63) ** 0.5)])
@@ -208,7 +211,7 @@ def test_every_neuron_trains_in_a_convolutional_network(name, rule):
 def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
     layers = [{"dense": 40, "dropout": 0.5}, {"dense": 40, "reads": ["input"], "dropout": 0.5}]
     net = layered(40, layers)
-    first, two = (layer.from_input_dropout for layer in net.layers)
+    first, two = (layer.dropout_from_input for layer in net.layers)
     x = torch.ones(3, 40)
     keys = [net.initial_state(3).key for _ in range(2)]
     masks = [first(x, keys[0], 0), first(x, keys[0], 1), two(x, keys[0], 0), first(x, keys[1], 0)]
@@ -223,7 +226,7 @@ def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
 
 def test_whole_channels_are_dropped():
     net = layered((8, 2, 2), [{"conv": 2, "dropout": 0.5, "dropout_channels": True}])
-    kept = net.layers[0].from_input_dropout(torch.ones(4, 8, 2, 2), 7, 3).flatten(2)
+    kept = net.layers[0].dropout_from_input(torch.ones(4, 8, 2, 2), 7, 3).flatten(2)
     assert torch.equal(kept.amin(2), kept.amax(2)) and 0 < float(kept.mean()) < 2
 
 
@@ -457,6 +460,19 @@ def test_layers_that_contradict_themselves(layers, said):
         ((2, 4, 4), [{"conv": 2, "channels": [1, 3]}], "channels ends at 3, and what it reads has 2"),
         ((1, 4, 4), [{"conv": 2, "pool": {"kind": "max"}, "recurrent": True}], "the current from layer1 is 2 x 2 x 2"),
         ((1, 4, 4), [{"name": "a", "conv": 2, "reads": ["b"]}, {"name": "b", "conv": 2}], "layer a: it reads neither"),
+        (  # the current is 4 x 4 from both
+            (1, 8, 8),
+            [
+                {"name": "a", "conv": 2, "kernel": 2, "padding": 0},
+                {"name": "c", "conv": 2, "reads": ["a", "input"], "stride": 2},
+            ],
+            "layer c: the image from input is 8 x 8, that of its first source 7 x 7",
+        ),
+        (
+            (1, 4, 4),
+            [{"name": "d", "dense": 3}, {"conv": 2, "reads": ["input", "d"]}],
+            "the image from d is a vector, that of its first source 4 x 4",
+        ),
     ],
 )
 def test_sizes_that_do_not_fit(inputs, layers, said):
@@ -474,7 +490,8 @@ def test_gates_need_an_odd_kernel():
 def test_readouts_that_do_not_fit():
     for readouts, outputs, said in (
         ([{"reads": "x"}], 2, 'the readout "readout" reads "x"; there is layer1'),
-        ([{"name": "a"}], {"b": 2}, 'the task has no output "a"; there is b'),
+        ([{"name": "a"}], {"b": 2}, "the outputs are b; the readouts are a"),
+        ([{"name": "a"}], {"a": 2, "b": 3}, "the outputs are a, b; the readouts are a"),
         ([{"grid": True}], 2, "layer1 has no images"),
     ):
         with pytest.raises(ValueError) as refused:

@@ -1,10 +1,11 @@
-"""A readout with a trained leak: in windows and steps, and its gradient under exact rules."""
+"""A readout with a trained leak: in windows and steps, and its gradient under exact rules; networks of papers."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+import throughtime as tt
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.tiny import CLASSES, INPUTS, learn, recurrent, sequence
 from throughtime.checks.window import differences, stepped, two_windows
@@ -59,3 +60,21 @@ def test_networks_of_papers_have_their_number_of_parameters(name, neuron, inputs
     network = NETWORKS[name].factory(inputs, outputs, NEURONS[neuron].factory)
     assert sum(p.numel() for p in network.parameters() if p.requires_grad) == trained
     assert not any(p.any() for p in network.parameters() if not p.requires_grad)
+
+
+@pytest.mark.parametrize("name", ["jsb_rnn", "ecg_rnn"])
+def test_every_readout_has_the_published_initial_weights(name):
+    network = tt.build_network(name, 40, {"a": 60, "b": 60}, hidden=[90, 90])
+    for readout in network.readouts:
+        largest = float(readout.linear.weight.detach().abs().max())
+        assert largest == pytest.approx((6 / 150) ** 0.5, rel=0.01)
+        assert not readout.linear.bias.any() and readout.linear.bias.requires_grad == (name == "jsb_rnn")
+
+
+@pytest.mark.parametrize("neuron, currents", [("lif", 1), ("lstm", 4)])
+def test_the_weights_of_ecg_rnn_are_drawn_as_one_map(neuron, currents):
+    """Glorot's bound of the map of 40 inputs and 80 outputs of the layer to the currents of its 80 units."""
+    layer = tt.build_network("ecg_rnn", 40, 6, neuron=neuron, hidden=[80]).layers[0]
+    bound = (6 / (40 + 80 + 80 * currents)) ** 0.5
+    for weight in (layer.inward.weight, layer.recurrent.weight):
+        assert 0.99 * bound < float(weight.detach().abs().max()) <= bound * (1 + 1e-6)
