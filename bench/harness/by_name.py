@@ -112,7 +112,7 @@ def _built(registry: Registry, name: str, options: dict[str, Any], *arguments: A
     checked = _checked(registry, name, options)
     try:
         return registry[name].factory(*arguments, **checked)
-    except (ValueError, KeyError) as error:  # KeyError: PyTorch has no module of such a name
+    except ValueError as error:
         raise UsageError(f"{name}: {first_line(error)}") from error
 
 

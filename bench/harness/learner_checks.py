@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.datasets.task import Classification, Regression, Task
+from throughtime.datasets.task import Classification, Distribution, MultiLabel, Regression, Task
 from throughtime.errors import UsageError
 from throughtime.networks.base import Network
 from throughtime.numerics.trees import Tree, tensors
@@ -36,9 +36,17 @@ def check_arguments(network: Any, rule: Any, task: Any, steps: Any) -> None:
         raise UsageError(f"steps is {steps!r}", hint="pass the number of time steps of each sequence")
     if hasattr(rule, "task"):
         raise UsageError("the rule belongs to another learner", hint="build a rule of its own: tt.build_rule(...)")
+    check_readouts(network, task)
     outputs = _outputs(network)
     if type(task) is Classification and outputs is not None and outputs < task.classes:
         raise UsageError(f"the network has {outputs} outputs; the task has {task.classes} classes")
+
+
+def check_readouts(network: Network, task: Task) -> None:
+    """Raise UsageError for a network of several readouts on a task that reads one."""
+    if type(task) in (Classification, Distribution, MultiLabel, Regression) and len(network.readouts) > 1:
+        names = ", ".join(readout.name for readout in network.readouts)
+        raise UsageError(f"{type(task).__name__} reads one readout; the network has {names}")
 
 
 def check_optimiser(optimiser: Any, parameters: Sequence[Tensor]) -> None:

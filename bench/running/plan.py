@@ -301,6 +301,7 @@ class _Support:
         import torch
 
         from throughtime.harness.build import build_network  # imports torch
+        from throughtime.harness.learner_checks import check_readouts
         from throughtime.numerics.precision import in_precision
 
         def component(kind: str) -> Any:
@@ -316,6 +317,7 @@ class _Support:
         inputs = dataset.layout or dataset.inputs
         shape = inputs, json.dumps(dataset.outputs), spec.training.precision
         net = self._once(("network", content["network"], content["neuron"], *shape), network)
+        check_readouts(net, dataset.task)
         least = least_bytes(spec, dataset, net)
         if net.mixes_samples and spec.training.batch == 1:
             return "batch normalisation needs batches of more than one sample", least

@@ -183,6 +183,9 @@ def test_a_network_with_other_outputs_than_its_targets_is_refused():
     network = tt.build_network("recurrent", 2, 1, hidden=[5])
     with pytest.raises(UsageError, match="the network has 1 outputs; the task has 2 classes"):
         tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=6)
+    two = tt.build_network("recurrent", 2, {"a": 2, "b": 2}, hidden=[5])
+    with pytest.raises(UsageError, match="Classification reads one readout; the network has a, b"):
+        tt.Learner(two, tt.build_rule("bptt"), Classification(2), steps=6)
     learner = tt.Learner(network, tt.build_rule("bptt"), Regression(chance=1.0), steps=6)
     before = weights(learner)
     with pytest.raises(UsageError, match="the target has 3 numbers; the network has 1 outputs"):

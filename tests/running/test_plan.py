@@ -22,7 +22,7 @@ suite: s
 summary: one line
 rules: [{rules}]
 neurons: [{neurons}]
-networks: [{{name: recurrent, hidden: [2]}}]
+networks: [{networks}]
 datasets: [{datasets}]
 replicates: 3
 scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
@@ -45,9 +45,14 @@ def store(tmp_path):
 def specs(tmp_path):
     """Runs of a small suite."""
 
-    def give(rules="bptt", neurons="lif", datasets="{name: adding, steps: 6}"):
-        path = tmp_path / "s.yaml"
-        path.write_text(SUITE.format(rules=rules, neurons=neurons, datasets=datasets), encoding="utf-8")
+    def give(
+        rules="bptt",
+        neurons="lif",
+        datasets="{name: adding, steps: 6}",
+        networks="{name: recurrent, hidden: [2]}",
+    ):
+        path, lists = tmp_path / "s.yaml", {"rules": rules, "neurons": neurons, "networks": networks}
+        path.write_text(SUITE.format(**lists, datasets=datasets), encoding="utf-8")
         return load_suite(path).expand("tiny")
 
     return give
@@ -273,6 +278,14 @@ def test_whatever_a_rule_raises_when_built_or_asked(specs, store, plugin, raised
             plan(specs(rules=rule), store)
         assert caught.value.what == f"the cell {rule} x lif x recurrent x adding cannot be built: {told}"
         assert (caught.value.where, caught.value.hint) == (f"{path}:{place}", hint)
+
+
+def test_two_readouts_on_a_task_that_reads_one_are_refused(specs, store):
+    layered = "{name: layered, layers: [{dense: 3}], readouts: [{name: a}, {name: b}]}"
+    with pytest.raises(UsageError) as caught:
+        plan(specs(networks=layered), store)
+    told = "the cell bptt x lif x layered x adding cannot be built: Regression reads one readout; the network has a, b"
+    assert caught.value.what == told
 
 
 def test_a_call_that_does_not_fit_is_told_with_the_line_of_the_call(specs, store, plugin):
