@@ -156,8 +156,8 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each combination: `rule`, the one of the highest median accuracy among those whose exact bytes fit the
         budget, of equal ones that of the fewest bytes; its `accuracy` and `n`; `loss`, the accuracy of the best rule at
-        any memory minus its own; `state`: `run`; `none solves`, where no rule's median accuracy is that of a solved
-        run; `not run`, where no rule was trained at this T, or none of those that fit; `none fits`, where bytes of all
+        any memory minus its own; `state`: `run`; `none solves`, where the median accuracy of no rule, or of none that
+        fits, is that of a solved run; `not run`, where no rule was trained at this T, or none of those that fit; `none fits`, where bytes of all
         rules are known and exceed the budget; `not measured`, where the bytes of a more accurate rule are unknown.
     """
     rows = []
@@ -175,6 +175,8 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
                 row["state"] = "not measured"
             elif fitting.empty:
                 row["state"] = "not run"
+            elif fitting["accuracy"].max() < SOLVED:
+                row["state"] = "none solves"
             else:
                 best = fitting.iloc[0]
                 row |= {"state": "run", "rule": best["rule"], "accuracy": best["accuracy"], "n": int(best["n"])}

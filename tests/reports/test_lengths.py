@@ -107,6 +107,9 @@ def test_no_rule_is_best_where_none_solves(store):
     trained(store, "eprop", 200, [0.5, 0.9, 0.79])
     chosen = budget_map(length_cells(Results(store.folder), "length", "laptop")).set_index(["T", "budget"])
     assert chosen.loc[200, "8 GB"]["state"] == "none solves" and chosen.loc[100, "8 GB"]["rule"] == "eprop"
+    trained(store, "ottt", 100, [0.52])
+    chosen = budget_map(length_cells(Results(store.folder), "length", "laptop")).set_index(["T", "budget"])
+    assert chosen.loc[100, "256 kB"]["state"] == "none solves", "OTTT fits and is at chance; e-prop does not fit"
 
 
 def test_no_rule_fits_only_where_all_bytes_are_known_and_too_many(store):
