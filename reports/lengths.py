@@ -157,8 +157,9 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
         A row for each combination: `rule`, the one of the highest median accuracy among those whose exact bytes fit the
         budget, of equal ones that of the fewest bytes; its `accuracy` and `n`; `loss`, the accuracy of the best rule at
         any memory minus its own; `state`: `run`; `none solves`, where the median accuracy of no rule, or of none that
-        fits, is that of a solved run; `not run`, where no rule was trained at this T, or none of those that fit; `none fits`, where bytes of all
-        rules are known and exceed the budget; `not measured`, where the bytes of a more accurate rule are unknown.
+        fits, is that of a solved run; `not run`, where no rule was trained at this T, or none of those that fit; `none
+        fits`, where bytes of all rules are known and exceed the budget; `not measured`, where the bytes of a more
+        accurate rule are unknown.
     """
     rows = []
     for (task, neuron, T), group in groups(cells, [*PANEL, "T"]):
