@@ -26,7 +26,7 @@ def test_each_page_ends_with_its_lines(compared):
 
 
 def test_the_tables_of_all_rules_are_in_the_comparison(compared):
-    text = (PAGES / "README.md").read_text(encoding="utf-8")
+    text = (PAGES.parent / "rules-by-task.md").read_text(encoding="utf-8")
     assert comparison_table(compared.rules) in text
     assert task_table(compared.cells) in text
 
