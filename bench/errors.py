@@ -116,8 +116,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
         return f'did you mean "{near[0]}"?'
-    more = f", and {len(known) - SUGGESTED} more" if len(known) > SUGGESTED else ""
-    return f"there is: {', '.join(known[:SUGGESTED])}{more}" if known else "there is none"
+    return f"there is: {first_of(known, SUGGESTED)}" if known else "there is none"
+
+
+def first_of(known: Sequence[str], most: int) -> str:
+    """Return at most so many of some names, separated by commas, and how many more there are."""
+    more = f", and {len(known) - most} more" if len(known) > most else ""
+    return f"{', '.join(known[:most])}{more}"
 
 
 class DivergedError(Exception):

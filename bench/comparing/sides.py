@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, first_of, suggestion
 from throughtime.records.baselines import is_baseline, read_baseline
 from throughtime.records.record import Record
 from throughtime.records.results import Results
@@ -14,6 +14,8 @@ from throughtime.records.store import Store
 
 CODE = ("rule", "neuron", "network", "dataset", "harness", "commit")
 """Entries of a record's `code` by which records may be selected."""
+VERSIONS_NAMED = 8
+"""Number of versions that an error names."""
 
 
 class Side(NamedTuple):
@@ -98,10 +100,10 @@ def _versions(record: Record) -> dict[str, Any]:
 
 
 def _known(folder: str, names: Sequence[str]) -> str:
-    """Return the versions of the records of a folder, or the nearest name if no record has one of the names."""
+    """Return the first versions of the records of a folder, or the nearest name if no record has one of the names."""
     versions_of_records = [_versions(stored.record) for stored in Store(folder).records()]
     known = {name for versions in versions_of_records for name in versions}
     if unknown := [name for name in names if name not in known]:
         return suggestion(unknown[0], known)
     values = {name: sorted({str(versions.get(name)) for versions in versions_of_records}) for name in names}
-    return "; ".join(f"{name}: {', '.join(among)}" for name, among in values.items())
+    return "; ".join(f"{name}: {first_of(among, VERSIONS_NAMED)}" for name, among in values.items())

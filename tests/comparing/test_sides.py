@@ -70,6 +70,14 @@ def test_what_is_not_there_is_named(versions, name, what, hint):
     assert hint is None or caught.value.hint == hint
 
 
+def test_of_many_versions_the_first_are_named(store):
+    for digest in "abcdefghij":
+        put(store, run_spec("fptt lif digits", 0), id=digest * 12, code={"rule": digest * 3, "harness": "h"})
+    with pytest.raises(UsageError) as caught:
+        load_side(f"{store.folder}@rule=zzz")
+    assert caught.value.hint == "rule: aaa, bbb, ccc, ddd, eee, fff, ggg, hhh, and 2 more"
+
+
 def test_a_baseline_holds_what_a_comparison_reads(versions, tmp_path):
     records = load_side(versions).records
     samples = Measure(value=2.0, unit="second a sequence", method="median of many", samples=[1.0, 2.0, 3.0])
