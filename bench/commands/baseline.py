@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -33,7 +33,9 @@ from throughtime.printing import print_text
 from throughtime.spec import RunSpec, Scale
 
 if TYPE_CHECKING:
+    from throughtime.records.record import Record
     from throughtime.records.results import Results
+    from throughtime.records.store import Store
 
 baseline_app = typer.Typer(help="Committed baselines: results that CI compares new ones with.", no_args_is_help=True)
 baseline_app.command()(repeat)
@@ -83,10 +85,12 @@ def update(
                     raise
         elif before:
             files.unpack(path, Store(folder))
-        made = load_results(folder, [name]).select(scale=scale)
-        runs = _finished(suite, scale, made, {record.id for record in before}) if recorded else list(made.frame["id"])
-        records = [made.record(run_id) for run_id in runs]
-        curves = {run_id: made.curve(run_id) for run_id in runs}
+        load_results(folder, [name])  # refuses a folder without runs, and names those that cannot be read
+        own = _own_runs(suite, scale, Store(folder), {record.id for record in before})
+        if recorded:
+            _print_recorded(suite, scale, own)
+        records = [own.runs.record(run_id) for run_id in own.runs.runs]
+        curves = {run_id: own.runs.curve(run_id) for run_id in own.runs.runs}
         comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
         write_baseline(path, records, curves)
     keep_repetitions(path.parent, name, scale, curves)
@@ -114,45 +118,68 @@ def _folder_of_runs(results: Path | None) -> Iterator[Path]:
         raise
 
 
-def _finished(suite: str, scale: Scale, made: Results, committed: Set[str]) -> list[str]:
-    """Return the ids of the current runs that belong to a suite as it is now, with further replicates of its cells;
-    print how many it has, and what is left out.
+class _Own(NamedTuple):
+    """The runs of a folder that belong to a suite as it is now, with further replicates of its cells."""
 
-    The values of a cell that is tuned are known from its trials, which no baseline has: a committed run stays if the
-    trials of its cell are not in this folder.
-    """
-    from throughtime.records.results import KEYS
-    from throughtime.records.store import Store
+    runs: Results
+    """The current ones: a run with other settings supersedes none of them."""
+    planned: list[RunSpec]
+    """The runs of the suite; of a cell that is tuned only if its trials are in the folder."""
+    remaining: set[str]
+    """Ids of committed runs whose cell is tuned, and whose trials, which no baseline has, are not in the folder."""
+    others: int
+    """Number of runs that the suite lacks, or has with other settings."""
+
+
+def _own_runs(suite: str, scale: Scale, store: Store, committed: Set[str]) -> _Own:
+    from throughtime.records.results import Results
     from throughtime.running.plan import run_of
     from throughtime.running.sweep import Request, sweeps
     from throughtime.suites.suite import load_suite
 
-    planned = [p.spec for sweep in sweeps(Request(suite, scale, Store(made.folder))) for p in sweep.planned]
-    current = [spec for spec in planned if not spec.trial]
-    wanted = {(_first(spec).id({}), spec.replicate) for spec in current}
-    cells = {cell for cell, _ in wanted}
-    untried = {spec.cell for spec in load_suite(suite, scale).expand(scale)} - {spec.cell for spec in current}
-    specs = {run: made.record(run).spec for run in made.frame["id"]}
-    remaining = {run for run in committed & specs.keys() if specs[run].cell in untried}
-    keys = {run: (run_of(_first(spec)), spec.replicate) for run, spec in specs.items()}
-    recorded = {run for run, key in keys.items() if key in wanted}
-    further = {run for run, (cell, _) in keys.items() if cell in cells} - recorded
-    belonging = remaining | recorded | further
-    runs = [run for run in specs if run in belonging]
-    if remaining:
-        print_text(f"committed runs that stay, since the trials of their cells are not here: {len(remaining)}")
-    command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
-    missing = f"; `{command}` makes the others" if len(recorded) < len(wanted) else ""
-    print_text(f"{len(recorded)} of {len(wanted)} runs are recorded{missing}")
-    if further:
-        print_text(f"further replicates of the suite's cells: {len(further)}")
-    if others := len(made.frame) - len(runs):
-        print_text(f"runs left out because the suite lacks them, or has them with other settings: {others}")
-    if older := int(made.frame.groupby(KEYS)["superseded"].first().sum()):
+    loaded = load_suite(suite, scale)
+    planned = [p.spec for sweep in sweeps(Request(suite, scale, store)) for p in sweep.planned if not p.spec.trial]
+    cells = {_first(spec).id({}) for spec in planned}
+    untried = {spec.cell for spec in loaded.expand(scale)} - {spec.cell for spec in planned}
+    remaining, others = set[str](), set[str]()
+
+    def keep(record: Record) -> bool:
+        if record.spec.scale != scale or record.spec.suite != loaded.name:
+            return False
+        if record.id in committed and record.spec.cell in untried:
+            remaining.add(record.id)
+            return True
+        if run_of(_first(record.spec)) in cells:
+            return True
+        others.add(record.id)
+        return False
+
+    runs = Results(store, [loaded.name], keep)
+    return _Own(runs, planned, remaining & set(runs.runs), len(others))
+
+
+def _print_recorded(suite: str, scale: Scale, own: _Own) -> None:
+    """Print how many runs of a suite are recorded, and what is left out; refuse a folder without any."""
+    from throughtime.records.results import KEYS
+    from throughtime.running.plan import run_of
+
+    wanted = {(_first(spec).id({}), spec.replicate) for spec in own.planned}
+    specs = [own.runs.record(run).spec for run in own.runs.runs if run not in own.remaining]
+    recorded = sum((run_of(_first(spec)), spec.replicate) in wanted for spec in specs)
+    folder = str(own.runs.folder)
+    command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", folder])
+    if own.remaining:
+        print_text(f"committed runs that stay, since the trials of their cells are not here: {len(own.remaining)}")
+    missing = f"; `{command}` makes the others" if recorded < len(wanted) else ""
+    print_text(f"{recorded} of {len(wanted)} runs are recorded{missing}")
+    if further := len(specs) - recorded:
+        print_text(f"further replicates of the suite's cells: {further}")
+    if own.others:
+        print_text(f"runs left out because the suite lacks them, or has them with other settings: {own.others}")
+    if older := int(own.runs.frame.groupby(KEYS)["superseded"].first().sum()):
         print_text(f"runs left out because the newest of their cell has other code or library versions: {older}")
-    if not runs:
-        raise UsageError(f"no run of {suite} at scale {scale} is recorded", str(made.folder), f"`{command}` makes them")
-    return runs
+    if not own.runs.runs:
+        raise UsageError(f"no run of {suite} at scale {scale} is recorded", folder, f"`{command}` makes them")
 
 
 def _first(spec: RunSpec) -> RunSpec:
@@ -201,6 +228,8 @@ def verify(
 
     load_plugins(plugin)
     paths = files or baselines.baselines_in(baselines.BASELINES)
+    if not paths:
+        raise UsageError("there is no baseline in this folder", str(baselines.BASELINES), "name the files to verify")
     for path in paths:
         baselines.read_baseline(path)  # refuses lines that contradict themselves, before anything runs
     drawn = secrets.randbelow(2**32) if seed is None else seed

@@ -71,6 +71,7 @@ def verdicts(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.errors import Faults
     from throughtime.paper_folders import paper_folders
+    from throughtime.records.files import RECORD
     from throughtime.reports.papers.court import court_markdown, court_text
     from throughtime.reports.papers.paper import judge, load_paper
     from throughtime.reports.papers.stored import computing
@@ -78,6 +79,8 @@ def verdicts(
 
     terminal.load_plugins(terminal.NONE, paper)
     add_source(*source)
+    if results is not None and not any(results.glob(f"*/*/{RECORD}")):
+        print_text(f"no run in {results}: the committed runs alone are judged", file=sys.stderr)
     judged, evidence, faults = {}, [], Faults()
     with computing() as comparisons:
         for folder in [name] if name else paper_folders():

@@ -73,6 +73,8 @@ def repeat(
     add_source(*source)
     folder = baselines or files.BASELINES
     paths = files.baselines_in(folder)
+    if not paths:
+        raise UsageError("there is no baseline in this folder", str(folder))
     for suite in suites or ():
         if suite not in (known := {files.suite_of(path) for path in paths}):
             raise UsageError(f'no baseline of a suite "{suite}" in {folder}', hint=suggestion(suite, known))

@@ -37,14 +37,13 @@ def plan(
     from throughtime.running.least_memory import largest, machine_bytes, require_memory
     from throughtime.running.plan import by_cell, to_run
     from throughtime.running.sweep import Request, sweeps
-    from throughtime.suites.suite import exclusions
 
     terminal.load_plugins(plugin, paper)
     planned: list[Planned] = []
-    cells_left = 0
+    cells_left, excluded = 0, []
     for sweep in sweeps(Request(suite, scale, Store(results), changes=changes)):
         planned += sweep.planned
-        cells_left = sweep.cells_left
+        cells_left, excluded = sweep.cells_left, sweep.excluded
         require_memory(sweep.due, memory_limit or sweep.limits.memory, here=False)
     if as_json:
         rows = [
@@ -60,7 +59,7 @@ def plan(
         ]
         return terminal.print_rows(rows, True)
     terminal.print_rows([cell.row() for cell in by_cell(planned)], False)
-    for pattern in exclusions(suite, scale):
+    for pattern in excluded:
         print_text(f"left out: {pattern.text}")
     if (most := largest(planned)) and most.least_bytes is not None:
         fits = "" if most.least_bytes <= machine_bytes() else ", more than this machine has"

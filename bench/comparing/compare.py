@@ -17,7 +17,7 @@ from throughtime.comparing.rows import VERDICTS, Row, Verdict
 from throughtime.comparing.sides import Side, folder_and_version, load_side
 from throughtime.comparing.status import lost_row, new_row, stale_row, status_row
 from throughtime.comparing.verdicts import Undecided, compared, decided, presence_row
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, suggestion
 from throughtime.records.results import Results
 from throughtime.spec import Scale
 
@@ -159,6 +159,10 @@ def compare_results(
         held = {(record.spec.suite, record.spec.scale) for record in base_side.records}
         new_side = new_side._replace(records=[r for r in new_side.records if (r.spec.suite, r.spec.scale) in held])
     rules = Gates.load(gates) if gates or not base_side.is_baseline else gates_beside(Path(base_side.name))
+    known = {str(record.spec.suite) for side in (base_side, new_side) for record in side.records}
+    for name in suites:
+        if name not in known:
+            raise UsageError(f"no record to compare of suite {name}", base_side.name, suggestion(name, known))
     base_side, new_side = base_side.selected(suites, scale), new_side.selected(suites, scale)
     for side in (base_side, new_side):
         if not side.records:

@@ -119,7 +119,7 @@ def curve_rows(line: str) -> list[dict[str, Any]]:
 
 
 def unpack(path: Path, store: Store) -> int:
-    """Write the runs of a baseline that a results folder lacks to it, with their curves; return their number.
+    """Write the runs of a baseline that a results folder lacks, or has as failed, with curves; return their number.
 
     Tables, figures, verdicts and `run` read it like any other. Records lack what the baseline does not hold:
     descriptions of measures, logs, commands and times.
@@ -128,7 +128,7 @@ def unpack(path: Path, store: Store) -> int:
     written = 0
     for record in read_baseline(path):
         folder = store.run_folder(record.spec.suite, record.id)
-        if status_of(folder):
+        if (status := status_of(folder)) == "ok" or (status and record.status != "ok"):  # as in `Store.publish`
             continue
         rows = curve_rows(lines.get(record.id, "{}"))
         write_whole(folder / CURVE, "".join(f"{json.dumps(row)}\n" for row in rows))

@@ -61,6 +61,7 @@ class Sweep:
     Attributes:
         cells_left: number of cells whose runs are not planned yet, because trials of their tuning are to run.
         limits: the limits that the suite sets for each pass.
+        excluded: patterns of the cells that the suite leaves out.
         jobs: number of training passes for which this process has cores.
     """
 
@@ -71,6 +72,7 @@ class Sweep:
         self.cells_left = 0
         settings = suite.settings[request.scale]
         self.limits = Limits(settings.timeout, settings.memory_limit)
+        self.excluded = settings.exclude
         # A container or a batch system may allow this process fewer cores than the machine has.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.jobs = max(1, cores // settings.threads)

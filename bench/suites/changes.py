@@ -14,7 +14,7 @@ cannot be changed: `tune=null` does without the tuning.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from throughtime.errors import UsageError, suggestion
@@ -58,13 +58,22 @@ def apply_change(document: Document, scale: Scale, change: str) -> None:
             known = known or [f"{head}.NAME" for head in ("training", *KINDS, *labels)]
         raise UsageError(f'no setting "{name}" in the suite', origin, suggestion(name, known))
     scale_settings = document.data.get("scales", {}).get(scale, {})
-    if name in (scale_settings.get("tune", document.data.get("tune")) or {}).get("options", ()):
-        raise UsageError(f"the suite's tuning chooses {name}", origin, "add --set tune=null to do without the tuning")
+    for tuned in (scale_settings.get("tune", document.data.get("tune")) or {}).get("options", ()):
+        if _meets(tuned, head, option, labels):  # the value of a trial would take precedence over the change
+            hint = "add --set tune=null to do without the tuning"
+            raise UsageError(f"the suite's tuning chooses {tuned}", origin, hint)
     path = (*path, "overrides", len(scale_settings.get("overrides", [])))
     if head in labels:
         document.set((*path, "when", labels[head]), json.dumps(head), origin)
         head = labels[head]
     document.set((*path, head, option), text, origin)
+
+
+def _meets(tuned: str, head: str, option: str, labels: Mapping[str, str]) -> bool:
+    """Return whether a name under `tune` and HEAD.OPTION can name one value, by a label and by its kind too."""
+    other, _, chosen = tuned.rpartition(".")
+    kinds = {labels.get(other, other), labels.get(head, head)}
+    return chosen == option and (other == head or (len(kinds) == 1 and not kinds.isdisjoint((other, head))))
 
 
 def _components(data: Any, scale: Scale) -> Iterator[tuple[str, str, str]]:

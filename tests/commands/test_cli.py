@@ -195,6 +195,10 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
     assert lines[-2].startswith("memory of the largest run: at least 20 KiB for ") and len(lines) == 1 + 3 + 3
     assert not Path("results").exists(), "a plan writes nothing"
 
+    assert "left out" not in printed(capsys, "plan", str(suite), "--scale", "tiny", "--set", "exclude=[]")
+    other = printed(capsys, "plan", str(suite), "--scale", "tiny", "--set", "exclude=[{rule: eprop, reason: slow}]")
+    assert "left out: eprop: slow" in other and "rtrl x lif" not in other
+
 
 # --- wrong use
 

@@ -225,6 +225,18 @@ def test_further_replicates_are_committed_and_stay(pieces, capsys):
         assert len(baseline.read_text().splitlines()) == lines and "left out" not in said
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_run_with_other_settings_supersedes_none_of_the_suite(pieces, monkeypatch, recorded):
+    words, first, second, baseline = pieces
+    assert main([*words, str(first)]) == 0 and main([*words, str(second)]) == 0
+    before, (spec, _) = baseline.read_text(), load_suite(words[2]).expand("tiny")
+    other = spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": 0.1})})
+    put(Store(second), other, started="2026-02-01T00:00:00+00:00", metric="accuracy", measures=MEASURES)
+    monkeypatch.setattr("throughtime.commands.baseline.run", lambda *_, **__: None)  # the folder has all runs
+    words = words if recorded else [word for word in words if word != "--recorded"]
+    assert main([*words, str(second)]) == 0 and baseline.read_text() == before
+
+
 def test_what_is_not_of_the_suite_is_not_committed_and_named(pieces, tmp_path, capsys):
     words, first, _, baseline = pieces
     (spec, _) = load_suite(words[2]).expand("tiny")

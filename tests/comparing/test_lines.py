@@ -191,3 +191,9 @@ def test_a_run_of_code_that_was_not_committed_is_not_decided(path, capsys):
     assert main(["baseline", "verify", str(path), "--seed", "0"]) == 0
     said = capsys.readouterr().out
     assert "not decided: " in said and "git knows no revision" in said
+
+
+@pytest.mark.parametrize("words", [["verify", "--since", "HEAD"], ["repeat"], ["repeat", "--list"]])
+def test_a_folder_without_baselines_is_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["baseline", *words]) == 2 and "there is no baseline in this folder" in capsys.readouterr().err

@@ -131,6 +131,12 @@ def test_gates_beside_a_baseline_are_its_gates(versions, tmp_path):
     )  # those of the one baseline come before those of the folder
 
 
+def test_a_suite_that_neither_side_has_is_refused_beside_another(versions):
+    with pytest.raises(UsageError, match="no record to compare of suite quikc") as caught:
+        compare_results(versions, versions, suites=["quick", "quikc"], stale_ok=True)
+    assert caught.value.hint == 'did you mean "quick"?'
+
+
 def test_a_side_without_the_suite_is_refused_and_not_its_gates(versions, tmp_path):
     path = tmp_path / "base" / "quick-laptop.jsonl"
     write_baseline(path, load_side(f"{versions}@rule=aaa").records)

@@ -13,6 +13,7 @@ from throughtime.commands.main import main
 from throughtime.comparing.baselines import write_baseline
 from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.baselines import baseline_path, curves_path, read_baseline, unpack
+from throughtime.records.record import write_record
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.figures import learning_curves
@@ -90,6 +91,17 @@ def test_a_run_that_the_folder_has_is_not_written_again(quick, path):
     assert unpack(path, Store(quick.folder)) == 1 and len(record.read_text()) < len(whole)
     record.write_text(whole[:400])
     assert unpack(path, Store(quick.folder)) == 1 and Results(quick.folder).broken == []
+
+
+def test_a_committed_run_takes_the_place_of_a_failed_one_and_none_of_a_finished_one(quick, path, tmp_path):
+    store = Store(tmp_path / "own")
+    record = next(record for record in map(quick.record, quick.runs) if record.status == "ok")
+    for status, measures in (("timeout", record.measures), ("ok", {})):
+        own = record.model_copy(update={"status": status, "measures": measures})
+        write_record(own, store.run_folder("quick", record.id))
+        unpack(path, store)
+        unpacked = Results(store.folder).record(record.id)
+        assert unpacked.status == "ok" and bool(unpacked.measures) == bool(measures)
 
 
 def test_exports_and_comparisons_of_rules_name_a_record_that_cannot_be_read(quick, tmp_path, capsys):

@@ -175,6 +175,11 @@ def test_runs_of_a_users_folder_replace_the_committed_ones_of_their_cell(tmp_pat
     assert [row["n"] for item, row in rows.items() if "BPTT" in item] == [5]
 
 
+def test_a_folder_without_runs_is_named(tmp_path, capsys):
+    assert main(["verdicts", "rflo", "--results", str(tmp_path / "nowhere"), "--json"]) == 0
+    assert "nowhere: the committed runs alone are judged" in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_unknown_paper_is_a_usage_error(capsys):
     assert main(["verdicts", "influence"]) == 2
     assert "influence_balancing" in capsys.readouterr().err

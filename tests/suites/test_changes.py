@@ -26,6 +26,16 @@ def test_a_value_under_tuning_is_changed_only_without_the_tuning(suite, tmp_path
     assert {run.training.epochs for run in result.expand("tiny")} == {3} and result.trials["tiny"] == []
 
 
+@pytest.mark.parametrize("tuned, change", [("fptt.parts", "rule.parts=3"), ("rule.parts", "fptt.parts=3")])
+def test_a_value_under_tuning_is_not_changed_by_another_name(tuned, change, suite, tmp_path):
+    """The value of a trial would come after that of the change."""
+    suite({3: "rules: [fptt]", 7: f"tune: {{options: {{{tuned}: [2, 4]}}}}"})
+    with pytest.raises(UsageError, match=f"tuning chooses {tuned}"):
+        load_suite(tmp_path / "s.yaml", "tiny", [change])
+    changed = load_suite(tmp_path / "s.yaml", "tiny", ["fptt.alpha=0.25", "tune=null", change])
+    assert {(run.rule.options["parts"], run.rule.options["alpha"]) for run in changed.expand("tiny")} == {(3, 0.25)}
+
+
 @pytest.mark.parametrize(
     "change, what, hint",
     [
