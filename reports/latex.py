@@ -176,7 +176,8 @@ _LATEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "-": "-{}", '"': "''"},
     **{"±": r"$\pm$", "×": r"$\times$", "—": "---", "–": "--", "µ": r"$\mu$", "≤": r"$\leq$", "≥": r"$\geq$"},
-    **{"‖": r"$\Vert$", "∇": r"$\nabla$", "−": "$-$"},
+    **{"‖": r"$\Vert$", "∇": r"$\nabla$", "−": "$-$", "·": r"$\cdot$"},
+    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "≈": r"$\approx$"},
 }
 
 

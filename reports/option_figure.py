@@ -33,7 +33,7 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
 
     Returns:
         The figures by `<rule>-<option>`, for each rule with variants that differ in one numeric option alone and have
-        at least `FEWEST_VALUES` values of it.
+        at least `FEWEST_VALUES` values of it, and a result or a cost.
     """
     runs = runs_of(results, suite, scale)
     figures = {}
@@ -46,7 +46,9 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
         if len(names) == 1 and numeric and len(set(values)) >= FEWEST_VALUES:
             (name,) = names
             option = pd.Series(values, index=pd.MultiIndex.from_frame(cells[KEYS]), name="option", dtype=float)
-            figures[f"{rule}-{name}"] = _draw(results, _points(rule_runs, option), rule, name)
+            points = _points(rule_runs, option)
+            if len(points):
+                figures[f"{rule}-{name}"] = _draw(results, points, rule, name)
     return figures
 
 

@@ -81,9 +81,7 @@ def section(compared: Relative, page: str) -> str:
         return f"{TITLE}\n\nBPTT is the reference of [the comparison](README.md).\n"
     if rows.empty:
         return f"{TITLE}\n\nNot run on all tasks of [the comparison](README.md).\n"
-    source = (
-        f"[{tasks} tasks, n = {n}](../rules-by-task.md), before convergence, where the readout reads membranes:"
-    )
+    source = f"[{tasks} tasks, n = {n}](../rules-by-task.md), before convergence, where the readout reads membranes:"
     return f"{TITLE}\n\n{source}\n\n" + "".join(f"- {_line(row)}\n" for _, row in rows.iterrows())
 
 

@@ -160,7 +160,11 @@ def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style],
         )
     for i, cell in cells[cells[cost].notna()].iterrows():
         low, high = (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
-        bars: dict[str, Any] = {"yerr": np.array([[cell["mean"] - low], [high - cell["mean"]]]) * metric_factor}
+        ends = [
+            [cell["mean"] - low],
+            [high - cell["mean"]],
+        ]  # the mean of equal values may differ from them by rounding
+        bars: dict[str, Any] = {"yerr": np.maximum(0, ends) * metric_factor}
         if cost == "wall_time" and pd.notna(cell["wall_time.low"]):
             ends = [[cell[cost] - cell["wall_time.low"]], [cell["wall_time.high"] - cell[cost]]]
             bars["xerr"] = np.maximum(0, ends) * factor

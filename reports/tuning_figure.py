@@ -63,7 +63,7 @@ def trials(results: Results, suite: str, scale: str) -> pd.DataFrame:
         values = results.record(runs.loc[same, "id"].iloc[0]).spec.trial
         for option, value in values.items() if row["n"] else ():
             known = {name: row[name] for name in (*TASK, "measure", "unit", "mean", "n")}
-            trial = f"{row['rule']} {row['neuron']} {row['dataset']}"
+            trial = f"{row['rule']} {row['neuron']} {row['network']} {row['dataset']}"
             sign = 1 if row["better"] == "higher" else -1
             rule = row["rule"].partition(" ")[0]
             rows.append({**known, "rule": rule, "trial": trial, "option": option, "value": value, "sign": sign})

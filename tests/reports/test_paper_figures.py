@@ -77,6 +77,14 @@ def test_both_costs_say_their_scale_and_wall_time_has_its_spread(store):
     assert ends.tolist() == pytest.approx([0.1025, 0.1075])
 
 
+def test_equal_replicates_whose_mean_is_rounded_are_drawn(store):
+    assert math.fsum([0.667] * 3) / 3 != 0.667
+    for replicate in range(3):
+        measures = results("accuracy", 0.667, 0.1) | costs(0.1, 2.0**20)
+        put(store, run_spec("bptt lif digits", replicate), measures=measures)
+    assert tradeoff(Results(store.folder), "quick", "laptop").data["mean"].tolist() == pytest.approx([0.667])
+
+
 def test_few_replicates_are_thin_lines_and_an_epoch_without_a_value_interrupts_a_line(store):
     for replicate, curve in enumerate(([0.2, math.nan, 0.6], [0.3, math.nan, 0.7])):
         put(store, run_spec("bptt lif digits", replicate), measures=results("accuracy", 0.5, 0.1), curve=curve)
@@ -120,6 +128,13 @@ def test_a_numeric_option_with_three_values_has_a_figure(store):
     assert list(metric.lines[0].get_ydata()) == pytest.approx([51, 81, 91])
     assert list(memory.lines[0].get_ydata()) == pytest.approx([1, 4, 16])
     assert metric.get_xlabel() == "window, log scale" and drawn.title == "tbptt against its option window"
+
+
+@pytest.mark.parametrize("status", ["diverged", "skipped"])
+def test_variants_without_a_result_have_no_figure(store, status):
+    for K in (1, 4, 16):
+        put(store, with_option(f"tbptt-K{K}", K), status)
+    assert option_figures(Results(store.folder), "quick", "laptop") == {}
 
 
 @pytest.mark.parametrize("values", [(1, 4), (True, False, 3), ("a", "b", "c")])

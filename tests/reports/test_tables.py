@@ -31,9 +31,9 @@ from throughtime.records.store import Store
 from throughtime.reports.best import row_marks
 from throughtime.reports.cells import natural
 from throughtime.reports.formats import csv, markdown, text, write_table
-from throughtime.reports.latex import latex
+from throughtime.reports.latex import escaped, latex
 from throughtime.reports.quantities import shown_in_unit, significant
-from throughtime.reports.rule_matrix import mean_ranks, result_text, rule_matrix, rule_table
+from throughtime.reports.rule_matrix import SIGNS, mean_ranks, result_text, rule_matrix, rule_table
 from throughtime.reports.summaries import summarise
 from throughtime.reports.tables import render, tables
 
@@ -316,6 +316,12 @@ def test_the_best_rule_and_those_not_distinguished_from_it_are_bold(store):
     written = latex(tables(Results(store.folder))[0])
     assert r"52.0 \pm 1.6 & \bfseries 62.0 \pm 1.6 & \bfseries 54.0 \pm 11.1" in written
     assert r"**62.0 \[60.0, 63.9\] (n=5)**" in markdown(tables(Results(store.folder))[0])
+
+
+def test_latex_of_the_table_of_rules_has_its_signs(grid):
+    written = latex(rule_table(grid, "quick", "laptop"))
+    assert "textless" not in written and r"$\cdot$" in written
+    assert "textless" not in "".join(map(escaped, SIGNS.values()))
 
 
 def test_latex_has_the_decimals_and_the_width_of_the_numbers(store):

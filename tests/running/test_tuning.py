@@ -166,6 +166,13 @@ def test_the_figure_has_a_point_for_each_trial_and_a_panel_for_each_option(store
     assert tuning_figure(Results(store.folder), "tuned", "tiny") is None
 
 
+def test_trials_of_two_networks_are_counted_apart(store, suite, tmp_path):
+    (tmp_path / "tuned.yaml").write_text(SUITE.replace("{name: recurrent, hidden: [4]}", "chaotic_rnn, recurrent"))
+    two = load_suite(tmp_path / "tuned.yaml")
+    record_trials(store, two, [0.3] * sum(map(len, two.trials["tiny"])))
+    assert "12 trials" in tuning_figure(Results(store.folder), "tuned-tune", "tiny").caption[0]
+
+
 def test_the_page_has_the_words_of_an_option_that_is_no_number(store, tmp_path):
     text = SUITE.replace("training.learning_rate: [1e-3, 1e-2, 1e-1]", "training.optimiser: [adam, sgd]")
     (tmp_path / "tuned.yaml").write_text(text)
