@@ -50,7 +50,8 @@ def run_command(folder: Path, rules: str, plugin: Path = FAULTY) -> list[str]:
 def test_ctrl_c_keeps_what_is_done_and_leaves_no_child(tmp_path):
     results = tmp_path / "results"
     with child(run_command(tmp_path, "bptt, lingers"), stderr=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: len(Store(results).records()) == 1)  # first: the curve of `bptt` has one line for a moment, too
+        # The record first: the curve of `bptt` has one line for a moment, too.
+        wait_for(lambda: len(Store(results).records()) == 1)
         wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")))
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=30)[1]
