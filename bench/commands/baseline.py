@@ -144,7 +144,7 @@ def _own_runs(suite: str, scale: Scale, store: Store, committed: Set[str]) -> _O
     remaining, others = set[str](), set[str]()
 
     def keep(record: Record) -> bool:
-        if record.spec.scale != scale or record.spec.suite != loaded.name:
+        if record.spec.scale != scale:
             return False
         if record.id in committed and record.spec.cell in untried:
             remaining.add(record.id)
@@ -200,9 +200,7 @@ def unpack(
     from throughtime.records.store import Store
 
     source, store = baselines or files.BASELINES, Store(folder)
-    if not (paths := files.baselines_in(source)):
-        raise UsageError("there is no baseline in this folder", str(source))
-    for path in paths:
+    for path in files.baselines_to_read(source):
         print_text(f"{path.name}: {files.unpack(path, store)} runs")
     if submissions is not None:
         from throughtime.comparing.submissions import unpack_submissions
@@ -227,9 +225,7 @@ def verify(
     from throughtime.records import baselines
 
     load_plugins(plugin)
-    paths = files or baselines.baselines_in(baselines.BASELINES)
-    if not paths:
-        raise UsageError("there is no baseline in this folder", str(baselines.BASELINES), "name the files to verify")
+    paths = files or baselines.baselines_to_read(baselines.BASELINES, "name the files to verify")
     for path in paths:
         baselines.read_baseline(path)  # refuses lines that contradict themselves, before anything runs
     drawn = secrets.randbelow(2**32) if seed is None else seed

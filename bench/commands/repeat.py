@@ -72,9 +72,7 @@ def repeat(
     load_plugins(plugin, paper)
     add_source(*source)
     folder = baselines or files.BASELINES
-    paths = files.baselines_in(folder)
-    if not paths:
-        raise UsageError("there is no baseline in this folder", str(folder))
+    paths = files.baselines_to_read(folder)
     for suite in suites or ():
         if suite not in (known := {files.suite_of(path) for path in paths}):
             raise UsageError(f'no baseline of a suite "{suite}" in {folder}', hint=suggestion(suite, known))

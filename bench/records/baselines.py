@@ -57,6 +57,17 @@ def baselines_in(folder: Path) -> list[Path]:
     return [path for path in paths if path not in curves]
 
 
+def baselines_to_read(folder: Path, hint: str | None = None) -> list[Path]:
+    """Return the baselines of a folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not (paths := baselines_in(folder)):
+        raise UsageError("there is no baseline in this folder", str(folder), hint)
+    return paths
+
+
 def read_baseline(path: Path) -> list[Record]:
     """Read the records of a baseline.
 
