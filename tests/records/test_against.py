@@ -78,3 +78,13 @@ def test_false_verdicts_within_a_family_are_at_most_five_percent():
             result = against(runs(*base), {str(i): runs(*rule) for i, rule in enumerate(rules)}, "higher", solved_task)
             wrong += any(verdict.word in ("better", "worse") for verdict in result.values())
         assert wrong / families <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / families)
+
+
+def test_differences_equal_to_rounding_decide_nothing():
+    """7 - 6, 8 - 7 and 9 - 8 of 40 differ in the last bit; 7 - 6 of 40 three times do not."""
+    for counts in ((6, 7, 8), (6, 6, 6)):
+        reference = {i: count / 40 for i, count in enumerate(counts)}
+        compared = against(reference, {"rule": {i: (count + 1) / 40 for i, count in enumerate(counts)}}, "higher")[
+            "rule"
+        ]
+        assert compared.low is None and compared.p == 1 and compared.word == "n decides nothing"

@@ -17,6 +17,8 @@ Replicates = Mapping[int, float]
 """The result of each replicate that ended ok."""
 FEWEST_EQUAL = 5
 """Of fewer differences that are all equal nothing is known about their spread."""
+ROUNDING = 1e-12
+"""Differences closer than this share of the largest result are equal: (k + 1)/40 - k/40 varies in its last bit."""
 SOLVED = 0.6
 """Share of the way from chance to the perfect result that solves a task: an accuracy of 80 % where chance is 50 %."""
 GAP = 0.25
@@ -114,7 +116,8 @@ def _word(difference: float, p: float, better: str, hopeless: bool) -> Word:
 def _means(reference: Replicates, runs: Replicates, *_: object) -> tuple[RuleComparison, float, float]:
     """Return the comparison, its p, and the smallest p that so many replicates could have."""
     rows = [runs[replicate] - reference[replicate] for replicate in sorted(runs.keys() & reference.keys())]
-    if len(rows) < 2 or (len(set(rows)) == 1 and len(rows) < FEWEST_EQUAL):
+    rounding = ROUNDING * max(map(abs, [*runs.values(), *reference.values()]))
+    if len(rows) < 2 or (max(rows) - min(rows) <= rounding and len(rows) < FEWEST_EQUAL):
         difference = fmean(rows) if rows else fmean(runs.values()) - fmean(reference.values())
         least = 1.0 if len(rows) < 2 or difference else 0.0  # equal results are not distinguished, whatever n is
         return RuleComparison(difference, None, None, len(rows), 1.0, "not distinguished"), 1.0, least
