@@ -84,7 +84,6 @@ def test_differences_equal_to_rounding_decide_nothing():
     """7 - 6, 8 - 7 and 9 - 8 of 40 differ in the last bit; 7 - 6 of 40 three times do not."""
     for counts in ((6, 7, 8), (6, 6, 6)):
         reference = {i: count / 40 for i, count in enumerate(counts)}
-        compared = against(reference, {"rule": {i: (count + 1) / 40 for i, count in enumerate(counts)}}, "higher")[
-            "rule"
-        ]
+        runs = {i: (count + 1) / 40 for i, count in enumerate(counts)}
+        compared = against(reference, {"rule": runs}, "higher")["rule"]
         assert compared.low is None and compared.p == 1 and compared.word == "n decides nothing"
