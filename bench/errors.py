@@ -126,7 +126,7 @@ def first_of(known: Sequence[str], most: int) -> str:
 
 
 class DivergedError(Exception):
-    """The loss is infinite or NaN."""
+    """The loss, an output or a weight is infinite or NaN."""
 
 
 class StoppedError(Exception):

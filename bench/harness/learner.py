@@ -12,10 +12,11 @@ from torch.optim import Optimizer
 from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Task
-from throughtime.errors import UsageError, first_line
+from throughtime.errors import DivergedError, UsageError, first_line
 from throughtime.harness.batches import learn_batch
 from throughtime.harness.learner_checks import check_arguments, check_batch, check_optimiser, check_state, identity
 from throughtime.harness.rule_state import restore_attributes, saved_attributes
+from throughtime.harness.updater import all_finite
 from throughtime.harness.updater import clip as clip_norm
 from throughtime.networks.base import Network
 from throughtime.numerics.flat import Flat
@@ -95,6 +96,8 @@ class Learner:
 
         Raises:
             ValueError: x has a different number of steps.
+            DivergedError: a weight became infinite or NaN. The loss may be finite, because a neuron whose membrane is
+                NaN emits no spike.
             UsageError: a parameter was frozen, unfrozen, replaced or moved since this learner was made, for instance by
                 a deep copy or `p.data = ...`. The optimiser has no parameter of this learner. Or x or the target has
                 another type, dtype or shape, or a class is out of range (tested on the CPU only).
@@ -107,7 +110,10 @@ class Learner:
             raise ValueError(f"x has {batch.steps} steps; the learner expects {self.steps}")
         for p in self._flat.parameters:
             p.grad = None  # of the user's own backward pass, or of a batch that an exception ended
-        return learn_batch(self.rule, batch, lambda: self._update(optimiser))
+        loss = learn_batch(self.rule, batch, lambda: self._update(optimiser))
+        if not all_finite(self._flat.weights):
+            raise DivergedError("a weight is infinite or NaN")
+        return loss
 
     def end_epoch(self) -> dict[str, Observation]:
         """End a pass over the training data, as a suite does after each epoch: FPTT sets the weights to their mean.

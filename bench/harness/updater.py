@@ -60,6 +60,14 @@ class Updater:
                 self.schedule.step()
 
 
+def all_finite(weights: Sequence[Tensor]) -> bool:
+    """Return whether no weight is infinite or NaN.
+
+    The loss does not show such weights: a neuron whose membrane is NaN emits no spike, and its outputs are finite.
+    """
+    return all(bool(w.isfinite().all()) for w in weights)
+
+
 @torch.no_grad()
 def clip(gradients: Sequence[Tensor], largest: float, norm_in: NormType = "float32") -> bool | Tensor:
     """Compute g ← g min(1, c / (‖g‖ + 10⁻⁶)), with norm ‖g‖ of all gradients and bound c, as clip_grad_norm_.

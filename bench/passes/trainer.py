@@ -16,18 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.base import LearningRule, Observation
+from throughtime.algorithms.base import Observation
 from throughtime.datasets.base import Split
 from throughtime.datasets.batch import Batch
-from throughtime.datasets.task import Task
 from throughtime.errors import DivergedError, StoppedError, UsageError, first_line
 from throughtime.harness.batches import Evaluation, cuda_devices, evaluate, finite, learn_batch, started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
 from throughtime.harness.tensor_file import packed, unpacked
+from throughtime.harness.updater import all_finite
 from throughtime.measuring.alignment import alignment_in_training, alignment_measures, curve_keys
 from throughtime.passes.checkpoint import restore, state_of
+from throughtime.passes.observations import observed
 from throughtime.passes.trained import Trained, TrainingPosition, mean_of
 from throughtime.records.files import CHECKPOINT, CURVE, POSITION
 from throughtime.records.provenance import versions
@@ -40,28 +41,10 @@ CHECKPOINT_SECONDS = 60.0
 POSITION_SECONDS = 1.0
 """Seconds between two updates of the position file."""
 
-TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "firing_rate", "seconds"} | {
-    *("chance", "loss", "training_time", "energy"),
-}
-"""Names in curve and record that a rule's own observations may not have."""
-
 
 def never() -> bool:
     """Return False: training is never stopped."""
     return False
-
-
-def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
-    """Return the rule's observations of the epoch that has ended.
-
-    Raises:
-        ValueError: an observation has the name of a measure of the harness.
-    """
-    seen = rule.end_epoch()
-    measured = ("validation", "test", *(metric.name for metric in task.metrics))
-    if clashes := sorted(name for name in seen if name in TAKEN or name.startswith(measured)):
-        raise ValueError(f"the rule observes {', '.join(clashes)}: the harness measures that itself")
-    return seen
 
 
 class Trainer:
@@ -114,7 +97,7 @@ class Trainer:
         """Train; test with the weights best on validation and with the last, which are retained.
 
         Raises:
-            DivergedError: the loss became infinite or NaN; the message gives the position.
+            DivergedError: the loss or a weight became infinite or NaN; the message gives the position.
             StoppedError: `stopping` returned true; there is a checkpoint unless the message says otherwise.
         """
         position = self.reached
@@ -157,6 +140,8 @@ class Trainer:
             position.sequences += batch.sequences
             if not math.isfinite(loss):
                 raise DivergedError(f"loss is {loss} at {self._place()}")
+            if not all_finite(self.update.flat.weights):
+                raise DivergedError(f"a weight is infinite or NaN at {self._place()}")
             self._pause()
             del batch
         if not position.losses:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 import throughtime as tt
 from throughtime.datasets.base import Dataset
 from throughtime.datasets.task import Classification, Regression
-from throughtime.errors import UsageError
+from throughtime.errors import DivergedError, UsageError
 from throughtime.harness.batches import learn_batch, started
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
@@ -68,6 +69,13 @@ def sequences(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def weights(learner: tt.Learner) -> torch.Tensor:
     return parameters_to_vector(learner.network.parameters()).detach()
+
+
+def test_a_weight_that_is_nan_is_divergence_although_the_loss_is_finite():
+    learner = small()
+    next(learner.network.layers[0].parameters()).data.view(-1)[0] = math.nan
+    with pytest.raises(DivergedError, match="a weight is infinite or NaN"):
+        learner.learn(*sequences(), torch.optim.SGD(learner.parameters(), lr=0.01))
 
 
 @pytest.mark.parametrize("rule", RULES)

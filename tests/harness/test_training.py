@@ -180,6 +180,16 @@ def test_weights_that_are_no_numbers_are_divergence_and_not_chance():
         evaluate(built.network, Digits(steps=8), "test")
 
 
+def test_a_weight_that_is_nan_ends_the_training_although_the_loss_is_finite(tmp_path):
+    """A neuron whose membrane is NaN emits no spike, so that outputs and loss are finite."""
+    run = spec().model_copy(update={"network": component(NETWORKS, "recurrent", hidden=[16], readout="spikes")})
+    built = build(run)
+    next(built.network.layers[0].parameters()).data.view(-1)[0] = math.nan
+    assert math.isfinite(evaluate(built.network, built.dataset, "test").metrics["accuracy"])
+    with pytest.raises(DivergedError, match="a weight is infinite or NaN at epoch 1, update 1"):
+        Trainer(run, built, tmp_path).train()
+
+
 def test_a_loss_that_is_no_number_is_told_with_its_place(trained):
     run = spec(optimiser="sgd", learning_rate=1e30, clip=None)
     with pytest.raises(DivergedError, match=r"at epoch 1, update \d+|not finite"):
