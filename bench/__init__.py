@@ -53,7 +53,7 @@ _PLACES = {
     "build_dataset": "harness.by_name:build_dataset",
     "build_network": "harness.by_name:build_network",
     "build_rule": "harness.by_name:build_rule",
-    "bytes": "face.api:bytes",
+    "bytes": "face.memory:bytes",
     "check": "face.api:check",
     "compare": "comparing.compare:compare",
     "dataset": "registry:dataset",
@@ -65,7 +65,7 @@ _PLACES = {
     "network": "registry:network",
     "neuron": "registry:neuron",
     "neuron_type": "harness.by_name:neuron_type",
-    "recommend": "face.api:recommend",
+    "recommend": "face.memory:recommend",
     "run": "face.api:run",
     "table": "face.api:table",
 }

@@ -8,13 +8,13 @@ from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.comparing.compare import compare as compare
 from throughtime.datasets.torch_sequences import as_dataset as as_dataset
-from throughtime.face.api import bytes as bytes
 from throughtime.face.api import check as check
 from throughtime.face.api import figure as figure
 from throughtime.face.api import frame as frame
-from throughtime.face.api import recommend as recommend
 from throughtime.face.api import run as run
 from throughtime.face.api import table as table
+from throughtime.face.memory import bytes as bytes
+from throughtime.face.memory import recommend as recommend
 from throughtime.harness.batches import evaluate as evaluate
 from throughtime.harness.learner import Learner as Learner
 from throughtime.harness.weights import load_network as load_network

@@ -20,7 +20,9 @@ RuleOption = Annotated[
 
 def count_bytes(
     rule: RuleOption,
-    steps: Annotated[list[int], typer.Option(min=1, help="Length T of the sequences; repeatable.")],
+    steps: Annotated[
+        list[int], typer.Option(min=1, max=terminal.LARGEST, help="Length T of the sequences; repeatable.")
+    ],
     neuron: terminal.NeuronOption = "lif",
     hidden: terminal.HiddenOption = terminal.HIDDEN,
     inputs: terminal.InputsOption = 40,

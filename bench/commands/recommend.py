@@ -15,7 +15,7 @@ from throughtime.suites import units
 
 
 def recommend(
-    steps: Annotated[int, typer.Option(min=1, help="Length T of the sequences.")],
+    steps: Annotated[int, typer.Option(min=1, max=terminal.LARGEST, help="Length T of the sequences.")],
     memory: Annotated[int, typer.Option(parser=units.size, help="Memory for training: 256kB, 8MB.", metavar="SIZE")],
     neuron: terminal.NeuronOption = "lif",
     hidden: terminal.HiddenOption = terminal.HIDDEN,

@@ -14,7 +14,9 @@ from throughtime.records.store import DEFAULT_RESULTS
 
 def show(
     run: Annotated[str, typer.Argument(help="A run's id, or its label such as `fptt ltc digits #0`.", metavar="RUN")],
-    sequence: Annotated[int, typer.Option(min=0, help="Number of the test sequence, or of the first test image.")] = 0,
+    sequence: Annotated[
+        int, typer.Option(min=0, max=terminal.LARGEST, help="Number of the test sequence, or of the first test image.")
+    ] = 0,
     weights: Annotated[
         Literal["final", "best_validation"], typer.Option(help="Weights of the last epoch, or best on validation.")
     ] = "final",

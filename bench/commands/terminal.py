@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from throughtime.records.results import Results
     from throughtime.registry import Component
 
+LARGEST = 2**31 - 1
+"""Largest number of steps, neurons or sequences; larger ones overflow an index."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 NeuronOption = Annotated[str, typer.Option(help="Neuron of the network `recurrent`.")]
-HiddenOption = Annotated[list[int], typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")]
+HiddenOption = Annotated[
+    list[int], typer.Option(min=1, max=LARGEST, help="Neurons of a layer; repeat for more layers.")
+]
 HIDDEN = [64]
-InputsOption = Annotated[int, typer.Option(min=1, help="Inputs a step.")]
-OutputsOption = Annotated[int, typer.Option(min=2, help="Classes.")]
-BatchOption = Annotated[int, typer.Option(min=1, help="Sequences that are learnt together.")]
+InputsOption = Annotated[int, typer.Option(min=1, max=LARGEST, help="Inputs a step.")]
+OutputsOption = Annotated[int, typer.Option(min=2, max=LARGEST, help="Classes.")]
+BatchOption = Annotated[int, typer.Option(min=1, max=LARGEST, help="Sequences that are learnt together.")]
 PluginOption = Annotated[
     list[Path],
     typer.Option("--plugin", help="Python file that registers components; repeatable.", metavar="FILE"),

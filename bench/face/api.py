@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ def run(
     files = [str(Path(plugin).resolve()) for plugin in ([plugins] if isinstance(plugins, str | Path) else plugins)]
     for file in files:
         load_plugin(file)
-    changes = [f"{name}={json.dumps(value)}" for name, value in set.items()]
+    changes = [f"{name}={_json(name, value)}" for name, value in set.items()]
     request = Request(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun, changes)
     stream = io.StringIO() if quiet else sys.stderr
     progress = PlainProgress(stream) if curves is None else LoggedProgress(stream, request.store, curves)
@@ -118,8 +119,8 @@ def frame(results: Results | str | Path = DEFAULT_RESULTS, full: bool = False) -
         >>> "unit.accuracy" in rows, "unit.accuracy" in tt.frame(folder, full=True)
         (False, True)
     """
-    runs = _loaded(results).frame
-    return runs if full else runs.loc[:, ~runs.columns.str.startswith(("unit.", "better.", "missing."))]
+    rows = loaded(results).frame
+    return rows if full else rows.loc[:, ~rows.columns.str.startswith(("unit.", "better.", "missing."))]
 
 
 def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metric") -> pd.DataFrame:
@@ -138,7 +139,7 @@ def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metri
     """
     from throughtime.reports.summaries import summarise
 
-    return summarise(_loaded(results).frame, measure)
+    return summarise(loaded(results).frame, measure)
 
 
 def figure(
@@ -168,8 +169,8 @@ def figure(
         displays a figure that is the last expression of a cell.
 
     Raises:
-        UsageError: the folder has no runs, no figure, measure, rule or colour has this name, or `axis` would hold
-            several panels.
+        UsageError: the folder has no runs, no figure, measure, rule or colour has this name, the width is not above 0,
+            or `axis` would hold several panels.
 
     Example:
         >>> figures = tt.figure(folder)
@@ -180,12 +181,14 @@ def figure(
     from throughtime.reports.figure_registry import Choice, draw_figures
     from throughtime.reports.look import Look, checked_colours, figure_look
 
-    loaded = _loaded(results)
+    if width is not None and not 0 < width < math.inf:
+        raise UsageError(f"should be above 0 and finite, not {width:g}", "width")
+    runs = loaded(results)
     names = [only] if isinstance(only, str) else only
     choice = Choice(names or (["*-curves"] if axis is not None and measure is None else ()), measure)
-    look = Look(width=width, colours=checked_colours(colours, loaded.frame["rule"]), axis=axis)
+    look = Look(width=width, colours=checked_colours(colours, runs.frame["rule"]), axis=axis)
     with figure_look(look):
-        figures = draw_figures(loaded, choice)
+        figures = draw_figures(runs, choice)
         drawn = {name: shown for name, shown in figures.items() if isinstance(shown, Drawn)}
         if axis is not None and [shown.figure for shown in drawn.values()] != [axis.figure]:
             raise UsageError(f"an axis holds one figure, not {', '.join(figures)}", "axis", "give only=NAME")
@@ -194,7 +197,7 @@ def figure(
     return drawn
 
 
-def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
+def check(*names: str, plugins: str | Path | Sequence[str | Path] = ()) -> pd.DataFrame:
     """Run the contract checks of components, as `throughtime check` does: one row per component and fact.
 
     Args:
@@ -214,116 +217,25 @@ def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
     from throughtime.checks.run import check as check_components
     from throughtime.checks.run import components
 
-    for plugin in plugins:
+    for plugin in [plugins] if isinstance(plugins, str | Path) else plugins:
         load_plugin(plugin)
     components(names)
     with torch.random.fork_rng(devices=[]):
         return pd.DataFrame([finding.row() for finding in check_components(names)])
 
 
-def bytes(
-    rules: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
-    steps: int | Sequence[int],
-    neuron: str = "lif",
-    *,
-    hidden: Sequence[int] = (64,),
-    inputs: int = 40,
-    outputs: int = 10,
-    batch: int = 1,
-    per_step: bool = False,
-) -> pd.DataFrame:
-    """Count the exact bytes that rules need to train the network `recurrent` with Adam, without data and training.
-
-    Args:
-        rules: rules as in a suite: `"eprop"`, `{"name": "fptt", "parts": 10}`, or a list of these.
-        steps: lengths T of the sequences.
-        neuron: name of the neuron.
-        hidden: neurons of each layer.
-        inputs: inputs a step.
-        outputs: classes.
-        batch: sequences that are learnt together.
-        per_step: whether there is a target at each step.
-
-    Returns:
-        A row for each rule and length: `peak`, with the whole input in memory; `streamed`, with a window of it; the
-        peak by owner; and the reason where a rule cannot train the network. The cost is that of four batches, without
-        windows that repeat those before.
+def _json(name: str, value: Any) -> str:
+    """Return a setting as JSON; its numbers may be those of NumPy or torch.
 
     Raises:
-        UsageError: no rule, neuron or option has that name, or a value is invalid.
-
-    Example:
-        >>> rows = tt.bytes(["bptt", {"name": "fptt", "parts": 4}], [8, 16], hidden=[4], inputs=2, outputs=2)
-        >>> rows[["rule", "steps"]].values.tolist()
-        [['bptt', 8], ['bptt', 16], ['fptt', 8], ['fptt', 16]]
-        >>> bool((rows["streamed"] <= rows["peak"]).all())
-        True
+        UsageError: JSON has no such value.
     """
-    from throughtime.measuring.training_bytes import Sizes, training_bytes
-
-    entries = [rules] if isinstance(rules, str | Mapping) else rules
-    named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
-    lengths = [steps] if isinstance(steps, int) else steps
-    if min(lengths, default=1) < 1:
-        raise UsageError(f"should be at least 1, not {min(lengths)}", "steps")
-    if not all("name" in entry for entry in named):
-        raise UsageError("a rule with options has a name", "rules", 'for example {"name": "fptt", "parts": 3}')
-    sizes = Sizes(tuple(hidden), inputs, outputs, batch, "step" if per_step else "end")
-    counted = training_bytes([(rule.pop("name"), rule) for rule in named], neuron, lengths, sizes)
-    return pd.DataFrame([row.row() for row in counted])
+    try:
+        return json.dumps(value, default=lambda number: number.tolist())
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError(f"cannot set {value!r}", f"set[{name!r}]", "a value as in a suite file") from None
 
 
-def recommend(
-    steps: int,
-    memory: int | str,
-    neuron: str = "lif",
-    *,
-    hidden: Sequence[int] = (64,),
-    inputs: int = 40,
-    outputs: int = 10,
-    batch: int = 1,
-    results: Results | str | Path | None = None,
-) -> pd.DataFrame:
-    """Rank the rules that fit a memory: exact bytes of training the network `recurrent`, and recorded accuracies.
-
-    Args:
-        steps: length T of the sequences.
-        memory: bytes, or text such as `"8MB"`, that training may take with the input streamed.
-        neuron: name of the neuron.
-        hidden: neurons of each layer.
-        inputs: inputs a step.
-        outputs: classes.
-        batch: sequences that are learnt together.
-        results: runs of the suites `length`, `length-updates` or `rules` as evidence; None: the committed ones.
-
-    Returns:
-        A row for each rule, those that fit first; the columns are those of `reports.recommend.recommendations`. The
-        cost is that of two batches of each rule, without windows that repeat those before.
-
-    Raises:
-        UsageError: no neuron has that name, the memory is not a size, or no rule fits.
-
-    Example:
-        >>> rows = tt.recommend(4, "1MB", hidden=[2], inputs=2, outputs=2, results=folder)
-        >>> bool(rows["fits"].iloc[0]), bool(rows["accuracy"].isna().all())  # no run of `length` or `rules`
-        (True, True)
-    """
-    from throughtime.measuring.training_bytes import Sizes
-    from throughtime.registry import NEURONS
-    from throughtime.reports.recommend import evidence_in, recommendations
-    from throughtime.suites.units import size
-
-    if isinstance(memory, str):
-        try:
-            memory = size(memory)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-    if steps < 1:
-        raise UsageError(f"should be at least 1, not {steps}", "steps")
-    NEURONS[neuron]  # a wrong name is refused before the records are read
-    evidence = evidence_in(None) if results is None else _loaded(results)
-    return recommendations(evidence, steps, memory, neuron, Sizes(tuple(hidden), inputs, outputs, batch))
-
-
-def _loaded(results: Results | str | Path) -> Results:
+def loaded(results: Results | str | Path) -> Results:
+    """Return results, or read those of a folder."""
     return results if isinstance(results, Results) else Results.load(results)

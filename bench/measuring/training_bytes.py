@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from throughtime.datasets.generated import Generated
 from throughtime.datasets.task import Classification
-from throughtime.errors import first_line, raised_at
+from throughtime.errors import UsageError, first_line, raised_at
 from throughtime.harness.build import Built
 from throughtime.harness.by_name import build_network, build_rule
 from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, streamed_peak
@@ -76,7 +77,8 @@ def training_bytes(
         UsageError: no rule, neuron or option has that name, or a value is invalid.
     """
     for name, options in rules:
-        build_rule(name, **options)  # a wrong name or option is refused before the first count
+        with contextlib.suppress(_FaultError), _faults_of(ALGORITHMS[name].origin):
+            build_rule(name, **options)  # a wrong name or option is refused before the first count
     for name, options in rules:
         for T in steps:
             yield TrainingBytes(name, T, *_with_built((name, options), neuron, T, sizes, exact_memory))
@@ -94,23 +96,37 @@ def _with_built(
 ) -> tuple[Counted | None, str | None]:
     """Build rule, network and a batch, and count; return the count, or None and the reason why there is none."""
     name, options = rule
-    with torch.random.fork_rng(devices=[]), without_alike_steps(), without_compiled_loops():
-        torch.manual_seed(0)
-        dataset = _Noise(steps, sizes)
-        network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))
-        batch = next(dataset.batches("train", sizes.batch))
-        try:
+    origins = (ALGORITHMS[name].origin, NEURONS[neuron].origin)
+    try:
+        with torch.random.fork_rng(devices=[]), without_alike_steps(), without_compiled_loops(), _faults_of(*origins):
+            torch.manual_seed(0)
+            dataset = _Noise(steps, sizes)
+            network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))
+            batch = next(dataset.batches("train", sizes.batch))
             built = Built(dataset, network, build_rule(name, **options))
             if reason := built.rule.supports(network, dataset.task, steps):
                 return None, reason
             period = _period(name, options, built.rule.window(steps))
             return count(_spec(name, neuron, sizes), built, batch, period), None
-        except NotRepeatableError as error:
-            return None, first_line(error)
-        except Exception as error:  # a fault of a user's rule leaves the rows of the others
-            if (place := raised_at(error, ALGORITHMS[name].origin)) is None:
-                raise
-            return None, f"{place}: {type(error).__name__}: {first_line(error)}"
+    except (NotRepeatableError, _FaultError) as error:
+        return None, first_line(error)
+
+
+class _FaultError(Exception):
+    """A user's rule or neuron raised an exception; the message gives place, type and message."""
+
+
+@contextlib.contextmanager
+def _faults_of(*origins: str) -> Iterator[None]:
+    """Raise exceptions from these files as `_FaultError`, so that a fault of one rule leaves the rows of the others."""
+    try:
+        yield
+    except (NotRepeatableError, UsageError):
+        raise
+    except Exception as error:
+        if (place := raised_at(error, *origins)) is None:
+            raise
+        raise _FaultError(f"{place}: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _period(name: str, options: dict[str, Any], window: int) -> int:

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from throughtime.records.files import RECORD
 from throughtime.records.record import Record
 from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of
 from throughtime.registry import KINDS
-from throughtime.spec import NOT_IN_ID
+from throughtime.spec import NOT_IN_ID, Scale
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """Columns that identify a cell: its runs differ only in the replicate."""
@@ -116,7 +116,7 @@ class Results:
     def load(
         cls,
         folder: str | Path = DEFAULT_RESULTS,
-        suites: Sequence[str] = (),
+        suites: str | Sequence[str] = (),
         keep: Callable[[Record], bool] | None = None,
     ) -> Results:
         """Read a folder that must contain runs.
@@ -128,6 +128,7 @@ class Results:
             >>> tt.load(folder).suites()
             {'quick'}
         """
+        suites = [suites] if isinstance(suites, str) else suites
         results = cls(folder, suites, keep)
         recorded = {row["suite"] for row in results._rows}
         if not recorded and not (suites and results.suites()):
@@ -149,7 +150,13 @@ class Results:
 
     def select(self, suite: str | None = None, scale: str | None = None) -> Results:
         """Return only the runs of one suite, one scale, or both; no file is read again, and the same choice is made
-        once."""
+        once.
+
+        Raises:
+            UsageError: there is no such scale.
+        """
+        if scale is not None and scale not in get_args(Scale):
+            raise UsageError(f'no choice "{scale}"', "scale", suggestion(scale, get_args(Scale)))
         wanted = {column: value for column, value in (("suite", suite), ("scale", scale)) if value is not None}
         if not wanted:
             return self
@@ -158,7 +165,7 @@ class Results:
             self._selected[suite, scale] = self._with(frame)
         return self._selected[suite, scale]
 
-    def matching(self, **patterns: Sequence[str]) -> Results:
+    def matching(self, **patterns: str | Sequence[str]) -> Results:
         """Return only the runs whose labels match; no file is read again.
 
         Args:
@@ -168,7 +175,8 @@ class Results:
             UsageError: no run matches a pattern.
         """
         frame = self.frame
-        for column, wanted in patterns.items():
+        for column, pattern_or_several in patterns.items():
+            wanted = [pattern_or_several] if isinstance(pattern_or_several, str) else pattern_or_several
             labels = set(frame[column])
             matching = {label for label in labels for pattern in wanted if fnmatch.fnmatchcase(label, pattern)}
             for pattern in wanted:

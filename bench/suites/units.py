@@ -16,31 +16,39 @@ BYTES = {
     "GB": 10**9,
     "TB": 10**12,
 }
+LONGEST = 10 * 365 * 86400
+"""Largest time limit, in seconds: an operating system refuses to wait for much longer."""
+LARGEST = 2**63
+"""Bytes that no size may reach: the operating system counts them in 64 bits."""
 
 
 def seconds(text: str) -> float:
     """Convert text such as `90`, `90s`, `15m`, `2.5h` or `3d` to seconds.
 
     Raises:
-        ValueError: the text has another form, or the time is 0.
+        ValueError: the text has another form, or the time is 0 or above `LONGEST`.
     """
     match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smhd]?)", text.strip().lower())
     if not match or float(match[1]) == 0:
         raise ValueError(f'"{text}" is not a time; for example 90s, 15m, 2.5h or 3d')
-    return float(match[1]) * SECONDS[match[2] or "s"]
+    if (time := float(match[1]) * SECONDS[match[2] or "s"]) > LONGEST:
+        raise ValueError(f'"{text}" is more than 10 years')
+    return time
 
 
 def size(text: str) -> int:
     """Convert text such as `2GiB`, `1500 MB` or `800000000B` to bytes. A unit is required: 4 could mean bytes or GiB.
 
     Raises:
-        ValueError: the text has another form, or the size is less than a byte.
+        ValueError: the text has another form, or the size is less than a byte, or `LARGEST` or more.
     """
     match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]+)", text.strip().lower())
-    count = int(float(match[1]) * BYTES.get(match[2].upper(), 0)) if match else 0
-    if count == 0:
+    count = float(match[1]) * BYTES.get(match[2].upper(), 0) if match else 0
+    if count < 1:
         raise ValueError(f'"{text}" is not a size; for example 2GiB, 1500MB or 800000000B')
-    return count
+    if count >= LARGEST:
+        raise ValueError(f'"{text}" is 8 EiB or more')
+    return int(count)
 
 
 def bytes_as_text(count: int) -> str:

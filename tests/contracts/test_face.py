@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -125,12 +126,19 @@ def test_a_script_without_a_guard_runs_once_and_may_limit_memory(finished):
         ({"rerun": "fail"}, 'rerun: no choice "fail"\n  did you mean "failed"?'),
         ({"scale": "tny"}, 'scale: no choice "tny"\n  did you mean "tiny"?'),
         ({"plugins": "nowhere.py"}, f"{Path('nowhere.py').resolve()}: no such plugin file"),
+        ({"set": {"seed": object}}, f"set['seed']: cannot set {object!r}\n  a value as in a suite file"),
     ],
 )
 def test_an_argument_without_meaning_is_refused(argument, said, tmp_path):
     with pytest.raises(UsageError) as caught:
         tt.run(write_suite(tmp_path), results=tmp_path / "runs", **{"scale": "tiny", **argument})
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])
+def test_a_figure_has_a_width(finished, width):
+    with pytest.raises(UsageError, match="width: should be above 0 and finite"):
+        tt.figure(finished[0], width=width)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +238,14 @@ def test_changes_of_a_suite_are_a_mapping(tmp_path):
     with pytest.raises(UsageError) as caught:
         tt.run(suite, "tiny", tmp_path / "runs", set={"training.epochs": "two"})
     assert caught.value.where == '--set training.epochs="two"'
+    with pytest.raises(UsageError) as caught:
+        tt.run(suite, "tiny", tmp_path / "runs", set={"training.epochs": np.float32(0.5)})
+    assert caught.value.where == "--set training.epochs=0.5", "numbers of NumPy are written as JSON"
+
+
+def test_check_takes_the_name_of_one_plugin():
+    with pytest.raises(UsageError, match=r"nowhere\.py: no such plugin file"):
+        tt.check("digits", plugins="nowhere.py")
 
 
 def test_check_gives_a_row_a_fact():

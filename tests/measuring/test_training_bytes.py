@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 
 import throughtime as tt
 from throughtime.commands.main import main
+from throughtime.errors import UsageError
 from throughtime.harness.by_name import build_rule
 from throughtime.measuring import exact_memory as module
 from throughtime.measuring import training_bytes as counts
@@ -83,6 +85,50 @@ def test_a_fault_of_a_user_s_rule_leaves_the_bytes_of_the_others(tmp_path, isola
     assert main([*words, "--json"]) == 0
     faulty, bptt = json.loads(capsys.readouterr().out)
     assert bptt["peak"] > 0 and f"{plugin}:7: AttributeError" in str(faulty)
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "words"),
+    [
+        ("algorithm", "algorithms.bptt import BPTT as Base", ["--rule", "faulty", "--rule", "bptt"]),
+        ("neuron", "neurons.lif import LIF as Base", ["--neuron", "faulty", "--rule", "bptt"]),
+    ],
+)
+def test_a_component_that_cannot_be_built_has_a_reason(kind, base, words, tmp_path, isolated_registries, capsys):
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text(
+        f"from throughtime import {kind}\nfrom throughtime.{base}\n\n"
+        f'@{kind}("faulty")\nclass Faulty(Base):\n    def __init__(self, *shape) -> None:\n        1 / 0\n'
+    )
+    assert main(["bytes", *words, "--steps", "8", "--hidden", "4", "--plugin", str(plugin), "--json"]) == 0
+    assert f"{plugin}:7: ZeroDivisionError" in json.loads(capsys.readouterr().out)[0]["missing"]
+
+
+@pytest.mark.parametrize("option", ["--steps", "--hidden", "--inputs", "--outputs", "--batch"])
+def test_a_size_beyond_an_index_is_refused(option, capsys):
+    words = ["bytes", "--rule", "bptt"] + ([] if option == "--steps" else ["--steps", "8"])
+    assert main([*words, option, "9" * 30]) == 2
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("outputs", 1, "outputs: should be at least 2, not 1"),
+        ("batch", 0, "batch: should be at least 1, not 0"),
+        ("hidden", [], "hidden: should have a layer"),
+        ("inputs", 2.5, "inputs: should be an integer, not 2.5"),
+        ("steps", 2**40, "steps: should be below"),
+    ],
+)
+def test_from_python_a_wrong_size_is_refused(argument, value, message):
+    with pytest.raises(UsageError, match=message):
+        tt.bytes("bptt", **{"steps": 8, argument: value})
+
+
+def test_from_python_sizes_may_be_integers_of_numpy():
+    arguments = {"hidden": np.array([5]), "inputs": np.int64(3), "outputs": 2}
+    assert tt.bytes("bptt", np.int64(8), **arguments)["steps"].tolist() == [8]
 
 
 def test_the_command_prints_rules_by_steps(capsys):

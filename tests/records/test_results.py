@@ -83,6 +83,18 @@ def test_a_selection_shares_what_was_read(tmp_path):
     assert results.select(scale="paper").frame.empty
 
 
+def test_a_name_stands_for_a_list_of_one(tmp_path):
+    folder = grid_store(tmp_path).folder
+    results = Results.load(folder, "memory")
+    assert set(results.frame["suite"]) == {"memory"}
+    assert results.matching(rule="bptt").frame.equals(results.matching(rule=["bptt"]).frame)
+
+
+def test_a_scale_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(UsageError, match='no choice "tniy"'):
+        Results.load(grid_store(tmp_path).folder).select(scale="tniy")
+
+
 def test_curves_are_found_by_id_and_by_label(store):
     put(store, run_spec("bptt lif digits"), id="x", curve=[0.25, 0.5])
     results = Results.load(store.folder)

@@ -64,6 +64,14 @@ def test_neither(text):
         units.size(text)
 
 
+@pytest.mark.parametrize("digits", ["9" * 12, "9" * 400])
+def test_what_the_operating_system_cannot_count_is_refused(digits):
+    with pytest.raises(ValueError, match="is more than 10 years"):
+        units.seconds(digits)
+    with pytest.raises(ValueError, match="is 8 EiB or more"):
+        units.size(f"{digits}TiB")
+
+
 @pytest.mark.parametrize("text", ["4", "4.5", "800000000", "0.1B"])
 def test_a_size_needs_a_unit(tmp_path, text):
     with pytest.raises(ValueError, match="is not a size; for example 2GiB"):
