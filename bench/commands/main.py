@@ -92,6 +92,8 @@ def table(
 
     from throughtime.reports.tables import render
 
+    if as_json:
+        terminal.refuse_unused("with --json", format=None if form == "text" else form)
     terminal.load_plugins(plugin)
     loaded = terminal.load_results(results, [suite] if suite else ())
     runs = loaded.matching(rule=rules, neuron=neurons, dataset=datasets)

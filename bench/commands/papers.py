@@ -12,6 +12,7 @@ from throughtime.commands import terminal
 from throughtime.commands.run import run
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
+from throughtime.spec import Scale
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
@@ -56,7 +57,7 @@ def verdicts(
         Path | None,
         typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR", file_okay=False),
     ] = None,
-    scale: terminal.ScaleOption = "laptop",
+    scale: Annotated[Scale | None, typer.Option(help="With --out: scale of its figures; default: laptop.")] = None,
     compute: Annotated[
         bool, typer.Option("--compute", help="Compute stored values again; exits with 1 if one differs.")
     ] = False,
@@ -77,6 +78,10 @@ def verdicts(
     from throughtime.reports.papers.stored import computing
     from throughtime.reports.papers.stored import store as store_values
 
+    if out is None:
+        terminal.refuse_unused("without --out", scale=scale)
+    if as_json:
+        terminal.refuse_unused("with --json", format=None if form == "text" else form)
     terminal.load_plugins(terminal.NONE, paper)
     add_source(*source)
     if results is not None and not results.is_dir():
@@ -93,7 +98,7 @@ def verdicts(
                 if out is not None:
                     from throughtime.reports.papers.page import write_paper
 
-                    write_paper(loaded, judged[loaded.name], runs, scale, out)
+                    write_paper(loaded, judged[loaded.name], runs, scale or "laptop", out)
     if not judged:
         faults.raise_all()
     terminal.print_stale(*evidence)

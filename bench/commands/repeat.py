@@ -23,6 +23,7 @@ from throughtime.commands.terminal import (
     RepetitionTimeOption,
     SourceOption,
     load_plugins,
+    refuse_unused,
     stoppable,
 )
 from throughtime.errors import UsageError, suggestion
@@ -51,7 +52,7 @@ def repeat(
         list[str] | None, typer.Argument(help="Suites; default: all of the baselines.", metavar="SUITE")
     ] = None,
     scale: Annotated[Scale | None, typer.Option(help="Only this scale.")] = None,
-    seed: Annotated[int, typer.Option(help="Which replicate of a cell is repeated.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Which replicate of a cell is repeated; default: 0.")] = None,
     every_run: Annotated[bool, typer.Option("--every-run", help="Repeat all runs of each cell.")] = False,
     listed: Annotated[
         bool, typer.Option("--list", help="Run nothing: print the repeated runs without equal numbers.")
@@ -69,6 +70,8 @@ def repeat(
     from throughtime.records import baselines as files
     from throughtime.records.repetitions import keep_repetitions, read_repetitions, write_repetition
 
+    if listed:
+        refuse_unused("with --list", seed=seed, every_run=every_run, timeout=timeout)
     load_plugins(plugin, paper)
     add_source(*source)
     folder = baselines or files.BASELINES
@@ -77,7 +80,8 @@ def repeat(
         if suite not in (known := {files.suite_of(path) for path in paths}):
             raise UsageError(f'no baseline of a suite "{suite}" in {folder}', hint=suggestion(suite, known))
     paths = [path for path in paths if not suites or files.suite_of(path) in suites]
-    paths = [path for path in paths if scale in (None, files.scale_of(path))]
+    if not (paths := [path for path in paths if scale in (None, files.scale_of(path))]):
+        raise UsageError(f"no baseline of {', '.join(suites or ['any suite'])} at scale {scale}", str(folder))
     if not listed:
         with (
             stoppable(f"interrupted: {folder / files.REPEATED} has the repeated runs; repeat the command to continue"),
@@ -88,7 +92,7 @@ def repeat(
                 runs = _runs(path)
                 keep_repetitions(folder, files.suite_of(path), files.scale_of(path), {run.record.id for run in runs})
                 repeated = read_repetitions(folder)
-                for run in runs if every_run else _one_of_each_cell(runs, seed):
+                for run in runs if every_run else _one_of_each_cell(runs, seed or 0):
                     if not _is_repeated(run.record, repeated.get(run.record.id)):
                         repetition = repeater.repeat(run)
                         write_repetition(folder, repetition)

@@ -37,8 +37,12 @@ def submit(
     if (suite is None) == (check is None):
         raise UsageError("give a suite to submit, or a file to check", hint="throughtime submit SUITE --author NAME")
     if check is not None:
-        if author:
-            raise UsageError("has no effect with --check", "--author")
+        elsewhere = {
+            "author": author or None,
+            "scale": None if scale == "laptop" else scale,
+            "results": None if results == DEFAULT_RESULTS else results,
+        }
+        terminal.refuse_unused("with --check", **elsewhere, rule=rule, plugin=plugin)
         return _check(check, seed, timeout)
     if seed is not None or timeout is not None:
         raise UsageError("has an effect with --check alone", "--timeout" if seed is None else "--seed")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from throughtime.errors import UsageError
 from throughtime.printing import print_text, printable
 from throughtime.spec import Scale
 from throughtime.suites import units
@@ -87,6 +88,21 @@ MemoryLimitOption = Annotated[
     int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")
 ]
 ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
+
+
+def refuse_unused(reason: str, **options: Any) -> None:
+    """Refuse options that the command line has and that have no effect.
+
+    Args:
+        reason: why, for example `with --check`.
+        **options: values by name; None, False and empty lists: the option is not there.
+
+    Raises:
+        UsageError: an option is there.
+    """
+    for name, value in options.items():
+        if value is not None and value is not False and value != []:
+            raise UsageError(f"has no effect {reason}", f"--{name.replace('_', '-')}")
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, suggestion
 from throughtime.records.files import read_position
 from throughtime.records.journal import Began, Ended, Event, Finished, Over, Started, read_journal
 from throughtime.records.store import JOURNAL, WORK, Store
@@ -63,7 +63,7 @@ def status(store: Store, suite: str | None = None) -> list[SweepStatus]:
     Raises:
         UsageError: there is no journal, or no readable one.
     """
-    names = [suite] if suite else sorted(path.parent.name for path in store.folder.glob(f"*/{JOURNAL}"))
+    names = [suite] if suite else _with_journal(store)
     statuses, unreadable = [], []
     for name in names:
         try:
@@ -75,9 +75,14 @@ def status(store: Store, suite: str | None = None) -> list[SweepStatus]:
     if statuses and len(unreadable) == len(statuses):
         raise unreadable[0]
     if not statuses:
-        what = f'no sweep of "{suite}"' if suite else "no sweep"
-        raise UsageError(f"{what} was started here", where=str(store.folder), hint="`throughtime run SUITE` starts one")
+        what, started = f'no sweep of "{suite}"' if suite else "no sweep", [*_with_journal(store)]
+        hint = suggestion(suite, started) if suite and started else "`throughtime run SUITE` starts one"
+        raise UsageError(f"{what} was started here", where=str(store.folder), hint=hint)
     return statuses
+
+
+def _with_journal(store: Store) -> list[str]:
+    return sorted(path.parent.name for path in store.folder.glob(f"*/{JOURNAL}"))
 
 
 class _Replay:

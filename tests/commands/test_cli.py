@@ -305,6 +305,19 @@ def test_changes_of_a_suite_are_planned_and_wrong_ones_refused(capsys, refused):
     assert refused("plan", suite, "--set", "replicates=0") == (
         '--set replicates=0: "replicates" should be greater than 0, not 0'
     )
+    assert refused("plan", suite, "--set", "seed=1", "--set", "seed=2") == "--set: sets seed 2 times"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["table", "--json", "--format", "csv"], "--format: has no effect with --json"),
+        (["verdicts", "--json", "--format", "markdown"], "--format: has no effect with --json"),
+        (["verdicts", "--scale", "tiny"], "--scale: has no effect without --out"),
+    ],
+)
+def test_an_option_without_an_effect_is_refused(words, said, refused):
+    assert refused(*words) == said
 
 
 def test_several_faults_of_a_suite_have_a_line_each(capsys):

@@ -180,6 +180,10 @@ def test_a_run_that_ends_before_its_row_has_a_reason(made, tmp_path):
 def test_an_unknown_suite_and_a_damaged_line_are_refused(made, tmp_path, capsys):
     assert run(made / "rule.py", "baseline", "repeat", "tired", "--baselines", made) == 2
     assert 'no baseline of a suite "tired"' in capsys.readouterr().err
+    assert repeat(made, made, "--scale", "paper") == 2
+    assert "no baseline of tried at scale paper" in capsys.readouterr().err
+    assert repeat(made, made, "--list", "--every-run") == 2
+    assert "--every-run: has no effect with --list" in capsys.readouterr().err
     folder = altered(made, tmp_path)
     (folder / "repeated.jsonl").write_text(json.dumps({"id": "x"}) + "\n")
     assert repeat(made, folder, "--list") == 2

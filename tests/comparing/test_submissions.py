@@ -181,6 +181,8 @@ def test_the_check_repeats_a_run_with_the_code_of_the_file(tmp_path, monkeypatch
         (["quick", "--check", "x.jsonl"], "give a suite to submit, or a file to check"),
         (["quick"], "--author"),
         (["--check", "none.jsonl", "--author", "Ada"], "--author: has no effect with --check"),
+        (["--check", "none.jsonl", "--rule", "bptt"], "--rule: has no effect with --check"),
+        (["--check", "none.jsonl", "--scale", "tiny"], "--scale: has no effect with --check"),
         (["quick", "--author", "Ada", "--seed", "3"], "--seed: has an effect with --check alone"),
         (["--check", "none.jsonl"], "no submission can be read here"),
     ],

@@ -113,6 +113,8 @@ def test_no_sweep_and_no_journal_are_told(store):
         status(store, "quick")
     (store.folder / "quick").mkdir(parents=True)
     (store.folder / "quick" / JOURNAL).write_text("[]\n")
+    with pytest.raises(UsageError, match='no sweep of "qiuck" was started here\n  did you mean "quick"'):
+        status(store, "qiuck")
     with pytest.raises(UsageError, match="not a journal"):
         status(store)
 
