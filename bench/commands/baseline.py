@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -28,7 +28,7 @@ from throughtime.commands.terminal import (
     load_results,
     stoppable,
 )
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, first_of
 from throughtime.printing import print_text
 from throughtime.spec import RunSpec, Scale
 
@@ -89,6 +89,7 @@ def update(
         own = _own_runs(suite, scale, Store(folder), {record.id for record in before})
         if recorded:
             _print_recorded(suite, scale, own)
+            _refuse_loss(before, own)
         records = [own.runs.record(run_id) for run_id in own.runs.runs]
         curves = {run_id: own.runs.curve(run_id) for run_id in own.runs.runs}
         comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
@@ -180,6 +181,25 @@ def _print_recorded(suite: str, scale: Scale, own: _Own) -> None:
         print_text(f"runs left out because the newest of their cell has other code or library versions: {older}")
     if not own.runs.runs:
         raise UsageError(f"no run of {suite} at scale {scale} is recorded", folder, f"`{command}` makes them")
+
+
+def _refuse_loss(before: Sequence[Record], own: _Own) -> None:
+    """Refuse to remove committed runs because newer runs of their cell, of other replicates, have other code or library
+    versions."""
+    from throughtime.running.plan import run_of
+
+    def place(spec: RunSpec) -> tuple[str, int]:
+        return run_of(_first(spec)), spec.replicate
+
+    cells, stay = (
+        {run_of(_first(spec)) for spec in own.planned},
+        {place(own.runs.record(run).spec) for run in own.runs.runs},
+    )
+    lost = [record.label for record in before if place(record.spec) not in stay and place(record.spec)[0] in cells]
+    if lost:
+        newer = "newer runs of their cells have other code or library versions"
+        hint = "complete the cells with the code of their first runs, or run these again with today's"
+        raise UsageError(f"would remove committed runs, because {newer}: {first_of(lost, 4)}", hint=hint)
 
 
 def _first(spec: RunSpec) -> RunSpec:

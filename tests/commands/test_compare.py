@@ -225,6 +225,19 @@ def test_further_replicates_are_committed_and_stay(pieces, capsys):
         assert len(baseline.read_text().splitlines()) == lines and "left out" not in said
 
 
+def test_a_committed_run_is_not_lost_to_newer_code_of_another_replicate(pieces, capsys):
+    words, first, second, baseline = pieces
+    assert main([*words, str(first)]) == 0
+    before, (_, spec) = baseline.read_text(), load_suite(words[2]).expand("tiny")
+    newer = {"started": "2027-01-01T00:00:00+00:00", "versions": {"torch": "99"}}
+    put(Store(second), spec, id="0" * 12, metric="accuracy", measures=MEASURES, **newer)
+    assert main([*words, str(second)]) == 2 and baseline.read_text() == before
+    assert "would remove committed runs" in capsys.readouterr().err
+    again = load_suite(words[2]).expand("tiny")[0]
+    put(Store(second), again, id="1" * 12, metric="accuracy", measures=MEASURES, **newer)
+    assert main([*words, str(second)]) == 0 and len(baseline.read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_run_with_other_settings_supersedes_none_of_the_suite(pieces, monkeypatch, recorded):
     words, first, second, baseline = pieces
