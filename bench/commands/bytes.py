@@ -59,9 +59,11 @@ def _named(text: str) -> tuple[str, dict[str, Any]]:
     where = f"--rule {text!r}"
     try:
         options = Document(where, f"{{name: {text}}}").data
-    except UsageError as error:
-        raise UsageError("a rule has the form 'NAME' or 'NAME, OPTION: VALUE, ...'", where) from error
-    return str(options.pop("name")), options
+    except UsageError:
+        options = {"name": None}
+    if (name := options.pop("name")) is None:
+        raise UsageError("a rule has the form 'NAME' or 'NAME, OPTION: VALUE, ...'", where)
+    return str(name), options
 
 
 def _heading(name: str) -> str:

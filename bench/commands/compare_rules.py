@@ -20,6 +20,7 @@ from throughtime.commands.terminal import (
     load_results,
     print_rows,
 )
+from throughtime.errors import UsageError
 from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
@@ -40,6 +41,8 @@ def compare_rules(
     from throughtime.reports.rule_matrix import SIGNS
     from throughtime.reports.rule_pairs import METHOD, rule_pairs
 
+    if rule == other:
+        raise UsageError(f'"{rule}" would be compared with itself', hint="give another rule")
     load_plugins(plugin)
     rows = rule_pairs(load_results(results, suite or ()), rule, other).to_dict("records")
     if as_json:

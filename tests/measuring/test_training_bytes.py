@@ -153,7 +153,12 @@ def test_from_python_a_frame_has_the_same_numbers():
 
 @pytest.mark.parametrize(
     ("rule", "message"),
-    [("fppt", 'no "fppt"'), ("fptt, partz: 2", 'fptt has no option "partz"'), ("fptt, : 2:", "has the form")],
+    [
+        ("fppt", 'no "fppt"'),
+        ("fptt, partz: 2", 'fptt has no option "partz"'),
+        ("fptt, : 2:", "has the form"),
+        ("", "has the form"),
+    ],
 )
 def test_a_wrong_rule_is_refused_in_a_line(rule, message, capsys):
     assert main(["bytes", "--rule", rule, "--steps", "4"]) == 2

@@ -47,6 +47,7 @@ def test_rules_without_a_common_task_are_refused(two_tasks):
 def test_the_command_prints_both_means_and_what_they_say_in_80_columns(two_tasks, capsys, monkeypatch):
     where = ["--results", str(two_tasks.folder)]
     monkeypatch.setenv("COLUMNS", "80")
+    assert main(["compare-rules", "a", "a", *where]) == 2 and "with itself" in capsys.readouterr().err
     assert main(["compare-rules", "a", "b", *where]) == 0
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
