@@ -70,7 +70,7 @@ def verdicts(
 ) -> None:
     """Judge published values and claims by the committed runs; without PAPER, one screen for all papers."""
     from throughtime.datasets.files.fetch import add_source
-    from throughtime.errors import Faults, UsageError
+    from throughtime.errors import Faults
     from throughtime.paper_folders import paper_folders
     from throughtime.records.files import RECORD
     from throughtime.reports.papers.court import court_markdown, court_text
@@ -84,8 +84,6 @@ def verdicts(
         terminal.refuse_unused("with --json", format=None if form == "text" else form)
     terminal.load_plugins(terminal.NONE, paper)
     add_source(*source)
-    if results is not None and not results.is_dir():
-        raise UsageError(f"there is no folder {results}", "--results")
     if results is not None and not any(results.glob(f"*/*/{RECORD}")):
         print_text(f"no run in {results}: the committed runs alone are judged", file=sys.stderr)
     judged, evidence, faults = {}, [], Faults()

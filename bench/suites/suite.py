@@ -9,7 +9,6 @@ before the runs (`running/tuning.py`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,9 +130,6 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
     document, faults = suite_document(name_or_path), Faults()
     with faults.collected():
         file = checked(document, SuiteFile)
-        for name, n in Counter(change.partition("=")[0] for change in changes).items():
-            if n > 1:
-                raise UsageError(f"sets {name} {n} times", "--set")
         for change in sorted(changes, key=names_an_option):  # a changed list may add the component of an option
             apply_change(document, scale, change)
             file = checked(document, SuiteFile)

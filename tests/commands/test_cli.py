@@ -305,7 +305,6 @@ def test_changes_of_a_suite_are_planned_and_wrong_ones_refused(capsys, refused):
     assert refused("plan", suite, "--set", "replicates=0") == (
         '--set replicates=0: "replicates" should be greater than 0, not 0'
     )
-    assert refused("plan", suite, "--set", "seed=1", "--set", "seed=2") == "--set: sets seed 2 times"
 
 
 @pytest.mark.parametrize(

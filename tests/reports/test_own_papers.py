@@ -59,11 +59,6 @@ def test_a_folder_outside_of_the_package_is_judged(somebody, tmp_path, capsys):
     assert (claim["verdict"], claim["n"], claim["needs"]) == ("supported", 3, "20 epochs, n = 3")
 
 
-def test_an_absent_folder_of_results_is_refused(somebody, tmp_path, capsys):
-    assert main(["verdicts", "somebody", "--paper", str(somebody), "--results", str(tmp_path / "absent")]) == 2
-    assert f"--results: there is no folder {tmp_path / 'absent'}" in capsys.readouterr().err
-
-
 def test_commands_beside_the_verdicts_name_the_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(PAPERS, "")
     folder = write_paper_of_the_docs(tmp_path / "my papers")
