@@ -70,12 +70,12 @@ def compare(
         comparison = compare_results(base, new, gates, suite or (), scale, stale_ok)
     with gc_paused():
         written = FORMS[form](comparison)
-    if out is None:
-        print_text(written)
-    else:
-        try:
+    try:
+        if out is None:
+            print_text(written, flush=True)
+        else:
             write_whole(out, written + "\n")
-        except OSError as error:  # exit code 1 would mean a regression
-            raise UsageError(f"the comparison cannot be written: {error.strerror}", str(out)) from error
-        print_text(f"{out}: {headline(comparison)}")
+            print_text(f"{out}: {headline(comparison)}", flush=True)
+    except OSError as error:  # exit code 1 would mean a regression
+        raise UsageError(f"the comparison cannot be written: {error.strerror}", str(out or "")) from error
     raise typer.Exit(comparison.exit_code)

@@ -169,6 +169,8 @@ def _built(name: str, options: list[str]) -> Dataset:
         if not equals or not value.strip():
             raise UsageError("an option has the form NAME=VALUE", where=f"--option {option}")
         document.set((key,), value, f"--option {option}")
+        if isinstance(number := document.data.get(key), int) and abs(number) >= 2**63:
+            raise UsageError("the number has more than 64 bits", where=f"--option {option}")
     try:
         return component.factory(**component.checked(document.data))
     except pydantic.ValidationError as error:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import Batch, target_rows
-from throughtime.errors import DivergedError
+from throughtime.errors import DivergedError, UsageError, suggestion
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
@@ -117,6 +117,7 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
     metrics. The network is evaluated in eval mode, and its mode is restored.
 
     Raises:
+        UsageError: there is no such split.
         DivergedError: an output is not finite, so that no class can be read from it.
         ValueError: the meter computes other metrics than the task names.
 
@@ -127,6 +128,8 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
         >>> list(result.metrics)
         ['accuracy']
     """
+    if split not in get_args(Split):
+        raise UsageError(f'no split "{split}"', hint=suggestion(split, get_args(Split)))
     task = dataset.task
     meter, spikes, neuron_steps = task.meter(), 0.0, 0
     right: list[bool] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from throughtime.errors import UsageError, first_line
+from throughtime.errors import UsageError, first_line, suggestion
 from throughtime.harness.build import build
 from throughtime.harness.tensor_file import DamagedError, packed, unpacked
 from throughtime.networks.base import Network
@@ -44,14 +44,16 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
         weights: `final` or `best_validation`.
 
     Raises:
-        UsageError: there is no such run, its weights were not saved, or they do not fit the network that the present
-            code of its components builds.
+        UsageError: there is no such run, there are no weights of this name, its weights were not saved, or they do not
+            fit the network that the present code of its components builds.
 
     Example:
         >>> network = tt.load_network(folder, "bptt lif digits #0")
         >>> tt.evaluate(network, tt.build_dataset("digits", steps=8), "test").metrics.keys()
         dict_keys(['accuracy'])
     """
+    if weights not in get_args(Which):
+        raise UsageError(f'no weights "{weights}"', hint=suggestion(weights, get_args(Which)))
     from throughtime.records.results import Results  # imports pandas, which no pass needs
 
     results = results if isinstance(results, Results) else Results.load(results)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 import typer
@@ -118,6 +121,10 @@ def test_the_format_and_the_file_are_chosen(sides, tmp_path, capsys):
     assert out.read_text().startswith("<!-- throughtime compare -->\n")
     assert main(["compare", base, new, "--out", str(tmp_path)]) == 2, "1 would mean a regression"
     assert f"{tmp_path}: the comparison cannot be written" in capsys.readouterr().err
+    words = [sys.executable, "-m", "throughtime", "compare", base, base]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert ended.returncode == 2 and ended.stderr.startswith("error: the comparison cannot be written: ")
 
 
 def test_a_baseline_is_made_compared_and_renewed(tmp_path, capsys):

@@ -172,6 +172,7 @@ def test_show_with_options(data, tmp_path):
             '--option delya=5: copy: unknown key "delya"\n  did you mean "delay"?',
         ),
         (("show", "copy", "--option", "delay=x"), '--option delay=x: copy: "delay" should be a whole number, not "x"'),
+        (("show", "copy", "--option", f"delay={2**63}"), f"--option delay={2**63}: the number has more than 64 bits"),
         (("show", "copy", "--option", "delay"), "--option delay: an option has the form NAME=VALUE"),
         (("show", "npz"), '--option: npz: "path" is missing'),
         (("show", "fsdd", "--option", "delta=0.1"), "fsdd: delta would do nothing without form: spikes"),

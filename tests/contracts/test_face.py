@@ -171,6 +171,10 @@ def test_the_network_of_a_run_reproduces_its_metrics(finished):
     assert result["best_validation"] == record.measures["accuracy_best_validation"].value
     weights = torch.load(results.run_folder(record.id) / "weights.pt", weights_only=True)
     assert weights.keys() == {"final", "best_validation"}
+    with pytest.raises(UsageError, match='no split "tset"\\n  did you mean "test"'):
+        tt.evaluate(tt.load_network(results, record.id), dataset, "tset")
+    with pytest.raises(UsageError, match='no weights "best"\\n  there is: best_validation, final'):
+        tt.load_network(results, record.id, "best")
 
 
 def test_weights_best_on_validation_are_kept_and_loaded_beside_the_last(finished, tmp_path):
