@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import functools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,17 @@ def test_each_fault_applies_and_is_another_program(mutants):
     sources = {name: (ROOT / name).read_text(encoding="utf-8") for name in {m.file for m in mutants}}
     sound = {name: ast.dump(ast.parse(source)) for name, source in sources.items()}
     assert [m for m in mutants if ast.dump(ast.parse(m.applied(sources[m.file]))) == sound[m.file]] == []
+
+
+def test_each_fault_has_the_names_that_it_uses(mutants, tmp_path):
+    """A NameError would be noticed in place of the fault."""
+    for number, mutant in enumerate(mutants):
+        source = (ROOT / mutant.file).read_text(encoding="utf-8")
+        (tmp_path / f"mutant{number}.py").write_text(mutant.applied(source), encoding="utf-8")
+    words = ["ruff", "check", "--isolated", "--select", "F821,F823", "--output-format", "concise", str(tmp_path)]
+    ended = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
+    found = [str(mutant) for number, mutant in enumerate(mutants) if f"mutant{number}.py:" in ended.stdout]
+    assert (ended.returncode, found) == (0, []), ended.stderr
 
 
 def test_what_must_notice_a_fault_exists(mutants):
