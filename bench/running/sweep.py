@@ -40,8 +40,13 @@ class Request(NamedTuple):
     def command(
         self, plugins: Sequence[str] = (), papers: Sequence[str] = (), sources: Sequence[str] = ()
     ) -> list[str]:
-        """Return the arguments of the command that runs these sweeps; records contain it, restricted to their run."""
-        words = ["throughtime", "run", str(self.suite), "--scale", self.scale, "--results", str(self.store.folder)]
+        """Return the arguments of the command that runs these sweeps; records contain it, restricted to their run.
+
+        Its paths are absolute, so that it can be repeated from any folder.
+        """
+        suite, results = str(self.suite), str(self.store.folder.resolve())
+        suite = str(Path(suite).resolve()) if suite.endswith((".yaml", ".yml")) else suite
+        words = ["throughtime", "run", suite, "--scale", self.scale, "--results", results]
         words += [word for change in self.changes for word in ("--set", change)]
         words += [word for path in plugins for word in ("--plugin", path)]
         words += [word for path in papers for word in ("--paper", path)]

@@ -12,6 +12,7 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Measure
 from throughtime.records.store import Store, Stored
 from throughtime.running.rerun import differences, find_record
+from throughtime.running.sweep import Request
 
 SUITE = """suite: again
 summary: One run.
@@ -96,3 +97,15 @@ def test_no_such_record_is_told(results):
     assert find_record(known, Store(results)).record.id == known
     with pytest.raises(UsageError, match="no record"):
         find_record("*", Store(results))
+
+
+def test_the_recorded_command_runs_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ends = ["--scale", "tiny", "--results", str(tmp_path / "runs")]
+    assert Request("mine.yaml", "tiny", Store("runs")).command() == [
+        "throughtime",
+        "run",
+        str(tmp_path / "mine.yaml"),
+        *ends,
+    ]
+    assert Request("quick", "tiny", Store("runs")).command() == ["throughtime", "run", "quick", *ends]
