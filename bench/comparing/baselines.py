@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import gzip
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,8 @@ from throughtime.comparing.rows import Verdict
 from throughtime.errors import UsageError
 from throughtime.records.baseline_lines import line_of
 from throughtime.records.baselines import (
-    COMPRESSED,
     LOG,
+    content_of,
     curve_lines,
     curves_path,
     is_baseline,
@@ -54,7 +53,7 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
     rows = {record.id: curves[record.id] for record in ordered if curves and curves.get(record.id)}
     columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
     curves_to = curves_path(path)
-    written = {path: _content(path, text)} | ({curves_to: _content(curves_to, columns)} if columns else {})
+    written = {path: content_of(path, text)} | ({curves_to: content_of(curves_to, columns)} if columns else {})
     present = {file for file in path.parent.glob("*") if is_baseline(file.name)}
     others = sum(file.stat().st_size for file in present - {path, curves_to})
     if (size := others + sum(map(len, written.values()))) > MOST_BYTES:
@@ -86,11 +85,6 @@ def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
     log = path.parent / LOG
     before = log.read_text(encoding="utf-8") if log.exists() else ""
     write_whole(log, before + json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _content(path: Path, text: str) -> bytes:
-    """Return the content of a file; without the time of its compression, so that equal records have equal files."""
-    return gzip.compress(text.encode(), mtime=0) if path.suffix == COMPRESSED else text.encode()
 
 
 def _present(path: Path) -> tuple[list[Record], list[str]]:

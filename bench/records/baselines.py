@@ -21,7 +21,7 @@ from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
 
 BASELINES = Path("results/baselines")
-LOG, REPEATED, LINES, COMPRESSED = "log.jsonl", "repeated.jsonl", ".jsonl", ".gz"
+LOG, REPEATED, LINES, COMPRESSED = "log.jsonl", "repeated.jsonl.gz", ".jsonl", ".gz"
 
 
 def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
@@ -81,6 +81,11 @@ def read_baseline(path: Path) -> list[Record]:
         raise UsageError("the baseline is empty", str(path))
     refuse_repeated(records, str(path))
     return records
+
+
+def content_of(path: Path, text: str) -> bytes:
+    """Return the content of a file; without the time of its compression, so that equal texts have equal files."""
+    return gzip.compress(text.encode(), mtime=0) if path.suffix == COMPRESSED else text.encode()
 
 
 def lines_of(path: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Repetitions of committed runs: today's code trains a run again to an early evaluation, and the numbers are compared.
 
-`repeated.jsonl` beside the baselines has a line for each repeated run. `throughtime baseline repeat` writes it.
+`repeated.jsonl.gz` beside the baselines has a line for each repeated run. `throughtime baseline repeat` writes it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import pydantic
 from filelock import FileLock
 
 from throughtime.errors import UsageError, first_fault
-from throughtime.records.baseline_lines import lines_in
-from throughtime.records.baselines import REPEATED
+from throughtime.records.baselines import REPEATED, content_of, lines_of
 from throughtime.records.committed import committed_folder
 from throughtime.records.results import KEYS
 from throughtime.spec import Scale
@@ -102,7 +101,7 @@ def read_repetitions(folder: Path) -> dict[str, Repetition]:
         UsageError: a line is not a repetition; the message names it.
     """
     path = folder / REPEATED
-    lines = lines_in(path.read_bytes()) if path.exists() else []
+    lines = lines_of(path) if path.exists() else []
     repetitions = {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -142,12 +141,13 @@ def keep_repetitions(folder: Path, suite: str, scale: str, runs: Container[str])
 
 
 def _rewrite(folder: Path, change: Callable[[dict[str, Repetition]], dict[str, Repetition]]) -> None:
+    path = folder / REPEATED
     with FileLock(folder / LOCK):  # several commands may repeat different suites
         before = read_repetitions(folder)
         if (after := change(before)) != before:
             lines = sorted(after.values(), key=lambda line: (line.suite, line.scale, line.label))
             text = "".join(f"{line.model_dump_json(exclude_defaults=True)}\n" for line in lines)
-            write_whole(folder / REPEATED, text)
+            write_whole(path, content_of(path, text))
 
 
 def repeated_cells(stale: Sequence[pd.DataFrame], repetitions: Mapping[str, Repetition]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -185,6 +186,6 @@ def test_an_unknown_suite_and_a_damaged_line_are_refused(made, tmp_path, capsys)
     assert repeat(made, made, "--list", "--every-run") == 2
     assert "--every-run: has no effect with --list" in capsys.readouterr().err
     folder = altered(made, tmp_path)
-    (folder / "repeated.jsonl").write_text(json.dumps({"id": "x"}) + "\n")
+    (folder / "repeated.jsonl.gz").write_bytes(gzip.compress(json.dumps({"id": "x"}).encode()))
     assert repeat(made, folder, "--list") == 2
-    assert "repeated.jsonl:1: not a repetition: suite: Field required" in capsys.readouterr().err
+    assert "repeated.jsonl.gz:1: not a repetition: suite: Field required" in capsys.readouterr().err

@@ -98,6 +98,6 @@ def test_repetitions_of_runs_that_a_baseline_lost_are_removed(tmp_path):
 
 
 def test_the_file_of_repetitions_is_no_baseline(tmp_path):
-    for name in ("quick-laptop.jsonl.gz", "log.jsonl", "repeated.jsonl"):
+    for name in ("quick-laptop.jsonl.gz", "log.jsonl", "repeated.jsonl.gz"):
         (tmp_path / name).touch()
     assert [path.name for path in baselines_in(tmp_path)] == ["quick-laptop.jsonl.gz"]
