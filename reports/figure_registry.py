@@ -115,6 +115,8 @@ def draw_figures(
         drawn |= _over_suites(results, choice, tell)
     for pattern in choice.only:
         if not fnmatch.filter(drawn, pattern):
+            if fnmatch.filter(known, pattern):
+                raise UsageError(f'the results have no data for the figure "{pattern}"')
             raise UsageError(f'no figure "{pattern}"', hint=suggestion(pattern, known | drawn.keys()))
     return {name: shown for name, shown in drawn.items() if choice.draws(name)}
 

@@ -44,7 +44,10 @@ def count_bytes(
     if as_json:
         print_text(json.dumps([row.row() for row in rows]))
     else:
-        shown = [{_heading(name): _shown(value) for name, value in row.row().items()} for row in rows]
+        without = () if any(row.options for row in rows) else ("options",)
+        shown = [
+            {_heading(name): _shown(value) for name, value in row.row().items() if name not in without} for row in rows
+        ]
         terminal.print_rows(shown, False)
 
 
@@ -67,8 +70,10 @@ def _named(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _heading(name: str) -> str:
-    return name if name in ("rule", "steps", "missing") else f"{name} (B)"
+    return name if name in ("rule", "options", "steps", "missing") else f"{name} (B)"
 
 
 def _shown(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {of}" for name, of in value.items())
     return f"{value:,}" if isinstance(value, int) else value

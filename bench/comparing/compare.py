@@ -81,6 +81,8 @@ class Comparison:
         reruns = []
         for (suite, scale), labels in cells.items():
             words = _words_of(commands.get((suite, scale), ""))
+            if results and "--results" in words:  # the folder may be a copy of the one in which the runs were made
+                words[words.index("--results") + 1] = folder
             words = words or ["throughtime", "run", suite, "--scale", scale, *results]
             words += [word for label in labels for word in ("--only", label)]
             reruns.append(shlex.join([*words, "--rerun", "all"]))

@@ -22,7 +22,7 @@ def bytes(
     steps: int | Sequence[int],
     neuron: str = "lif",
     *,
-    hidden: Sequence[int] = (64,),
+    hidden: int | Sequence[int] = (64,),
     inputs: int = 40,
     outputs: int = 10,
     batch: int = 1,
@@ -41,9 +41,9 @@ def bytes(
         per_step: whether there is a target at each step.
 
     Returns:
-        A row for each rule and length: `peak`, with the whole input in memory; `streamed`, with a window of it; the
-        peak by owner; and the reason where a rule cannot train the network. The cost is that of four batches, without
-        windows that repeat those before.
+        A row for each rule and length: the rule, its `options`, the length; `peak`, with the whole input in memory;
+        `streamed`, with a window of it; the peak by owner; and the reason where a rule cannot train the network. The
+        cost is that of four batches, without windows that repeat those before.
 
     Raises:
         UsageError: no rule, neuron or option has that name, or a value is invalid.
@@ -72,7 +72,7 @@ def recommend(
     memory: int | str,
     neuron: str = "lif",
     *,
-    hidden: Sequence[int] = (64,),
+    hidden: int | Sequence[int] = (64,),
     inputs: int = 40,
     outputs: int = 10,
     batch: int = 1,
@@ -118,11 +118,11 @@ def recommend(
 
 
 def _sizes(
-    hidden: Sequence[int], inputs: int, outputs: int, batch: int, target: Literal["end", "step"] = "end"
+    hidden: int | Sequence[int], inputs: int, outputs: int, batch: int, target: Literal["end", "step"] = "end"
 ) -> Sizes:
     from throughtime.measuring.training_bytes import Sizes
 
-    layers = tuple(_at_least(1, "hidden", width) for width in hidden)
+    layers = tuple(_at_least(1, "hidden", width) for width in (hidden if isinstance(hidden, Iterable) else [hidden]))
     if not layers:
         raise UsageError("should have a layer", "hidden", "for example [64]")
     at_least = (_at_least(1, "inputs", inputs), _at_least(2, "outputs", outputs), _at_least(1, "batch", batch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -43,6 +43,8 @@ class TrainingBytes(NamedTuple):
     """Exact bytes of a rule at one length of sequences."""
 
     rule: str
+    options: Mapping[str, Any]
+    """Options of the rule."""
     steps: int
     memory: ExactMemory | None
     """None if the rule cannot train the network."""
@@ -50,12 +52,18 @@ class TrainingBytes(NamedTuple):
     """The reason why there is no number."""
 
     def row(self) -> dict[str, Any]:
-        """Return rule, steps, peak, streamed peak and the bytes of each owner at the peak, by name."""
+        """Return rule, options, steps, peak, streamed peak and the bytes of each owner at the peak, by name."""
         counted: dict[str, int | None] = dict.fromkeys(("peak", "streamed", *(f"peak.{owner}" for owner in OWNERS)))
         if self.memory is not None:
             owned = {f"peak.{owner}": size for owner, size in self.memory.owned.items()}
             counted |= {"peak": self.memory.peak, "streamed": self.memory.streamed, **owned}
-        return {"rule": self.rule, "steps": self.steps, **counted, "missing": self.missing}
+        return {
+            "rule": self.rule,
+            "options": dict(self.options),
+            "steps": self.steps,
+            **counted,
+            "missing": self.missing,
+        }
 
 
 def training_bytes(
@@ -81,7 +89,7 @@ def training_bytes(
             build_rule(name, **options)  # a wrong name or option is refused before the first count
     for name, options in rules:
         for T in steps:
-            yield TrainingBytes(name, T, *_with_built((name, options), neuron, T, sizes, exact_memory))
+            yield TrainingBytes(name, options, T, *_with_built((name, options), neuron, T, sizes, exact_memory))
 
 
 def streamed_bytes(

@@ -23,6 +23,7 @@ def to_parquet(results: Results, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     runs = results.frame.assign(hidden=results.frame["hidden"].map(lambda sizes: None if sizes is None else str(sizes)))
     curves = pd.DataFrame([{"id": run, **row} for run in results.frame["id"] for row in results.curve(run)])
+    curves = curves if len(curves) else pd.DataFrame({"id": pd.Series(dtype=str)})
     paths = [folder / "runs.parquet", folder / "curves.parquet"]
     for frame, path in zip((runs, curves), paths, strict=True):
         frame.to_parquet(path, engine="pyarrow", index=False)

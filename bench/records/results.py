@@ -172,16 +172,20 @@ class Results:
             **patterns: for `rule`, `neuron`, `network` or `dataset` labels or patterns such as `fptt*`; empty: all.
 
         Raises:
-            UsageError: no run matches a pattern.
+            UsageError: no run matches a pattern, or there are no such labels.
         """
         frame = self.frame
         for column, pattern_or_several in patterns.items():
             wanted = [pattern_or_several] if isinstance(pattern_or_several, str) else pattern_or_several
-            labels = set(frame[column])
-            matching = {label for label in labels for pattern in wanted if fnmatch.fnmatchcase(label, pattern)}
+            if column not in KEYS:
+                raise UsageError(f'no labels "{column}"', hint=suggestion(column, KEYS))
+            labels, matching = set(frame[column]), set[str]()
             for pattern in wanted:
-                if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
+                # A label comes first: it may contain the special characters of patterns.
+                found = {pattern} & labels or {label for label in labels if fnmatch.fnmatchcase(label, pattern)}
+                if not found:
                     raise UsageError(f'no run has the {column} "{pattern}"', hint=suggestion(pattern, labels))
+                matching |= found
             if wanted:
                 frame = frame[frame[column].isin(matching)].reset_index(drop=True)
         return self._with(frame)

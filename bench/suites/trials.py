@@ -17,6 +17,7 @@ import pydantic
 from throughtime.registry import KINDS
 from throughtime.spec import Span, Training
 from throughtime.suites.cell import CellSpec, Labels
+from throughtime.suites.changes import meets
 from throughtime.suites.scaled import ScaledSuite
 from throughtime.suites.schema import Override, Tune
 from throughtime.suites.strict_yaml import Key, refusal
@@ -79,6 +80,11 @@ def spaces_of(scaled: ScaledSuite) -> list[Space]:
     tune, path = scaled.settings.tune, scaled.paths["tune"]
     if tune is None or not scaled.cells:
         return []
+    kinds = {label: kind for kind, choices in scaled.choices.items() for label in choices}
+    for i, name in enumerate(tune.options):
+        head, _, option = name.rpartition(".")
+        if same := [other for other in [*tune.options][:i] if meets(other, head, option, kinds)]:
+            scaled.refuse(f'"{name}" is the option of "{same[0]}", too', (*path, "options", name))
     for name, values in tune.options.items():
         where = (*path, "options", name)
         if isinstance(values, Span) and tune.sampler == "grid":

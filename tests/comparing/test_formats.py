@@ -93,10 +93,12 @@ def test_html_is_well_formed_and_escaped(comparison):
 
 
 def test_a_command_names_the_file_of_the_suite_and_the_plugins(comparison):
-    made_by = "throughtime run my.yaml --scale laptop --plugin mine.py --only 'eprop lif digits #0' --rerun all"
+    made_by = "throughtime run my.yaml --results there --plugin mine.py --only 'eprop lif digits #0' --rerun all"
     new = [r.model_copy(update={"command": made_by}) for r in comparison.new.records]
     (command,) = replace(comparison, new=comparison.new._replace(records=new)).rerun()
-    assert command.startswith("throughtime run my.yaml --scale laptop --plugin mine.py --only 'bptt lif digits' --only")
+    here = comparison.new.name  # the results may have been copied from the folder of the record
+    begins = f"throughtime run my.yaml --results {here} --plugin mine.py --only 'bptt lif digits' --only"
+    assert command.startswith(begins)
     assert replace(comparison, new=comparison.new._replace(name="the code of now")).rerun() == []
 
 

@@ -129,6 +129,17 @@ def test_from_python_a_wrong_size_is_refused(argument, value, message):
 def test_from_python_sizes_may_be_integers_of_numpy():
     arguments = {"hidden": np.array([5]), "inputs": np.int64(3), "outputs": 2}
     assert tt.bytes("bptt", np.int64(8), **arguments)["steps"].tolist() == [8]
+    one = arguments | {"hidden": 5}
+    assert tt.bytes("bptt", 8, **one)["peak"].tolist() == tt.bytes("bptt", 8, **arguments)["peak"].tolist()
+
+
+def test_two_variants_of_a_rule_are_told_apart(capsys):
+    words = ["bytes", "--rule", "tbptt, window: 2", "--rule", "tbptt, window: 4", "--steps", "8", "--hidden", "5"]
+    assert main(words) == 0
+    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines()[-2:]] == [
+        ["tbptt", "window:", "2"],
+        ["tbptt", "window:", "4"],
+    ]
 
 
 def test_the_command_prints_rules_by_steps(capsys):

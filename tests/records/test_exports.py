@@ -13,6 +13,7 @@ from tests.synthetic_records import DIVERGED, put, results, run_spec
 from throughtime.commands.main import main
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
+from throughtime.records.store import Store
 
 CURVE = [0.25, 0.5, 0.75]
 
@@ -43,6 +44,12 @@ def test_parquet_gives_back_runs_and_curves(folder, tmp_path, capsys):
     first_curve = curves[curves["id"] == runs["id"][0]]
     assert list(first_curve["validation"]) == CURVE and list(first_curve["epoch"]) == [1, 2, 3]
     assert len(curves) == 7
+
+
+def test_parquet_without_curves_has_the_column_of_ids(tmp_path, capsys):
+    put(Store(tmp_path / "runs"), run_spec("bptt lif digits"))
+    said = exported("parquet", tmp_path / "runs", tmp_path / "out", capsys)
+    assert list(pd.read_parquet(said.split()[1]).columns) == ["id"]
 
 
 def test_tensorboard_has_a_log_for_each_run(folder, tmp_path, capsys):

@@ -112,6 +112,15 @@ def test_an_unknown_or_ambiguous_run_is_wrong_use(store):
         results.curve("bptt lif digit #0")
 
 
+def test_a_label_comes_before_a_pattern_and_other_columns_are_refused(store):
+    for rule in ("b[x]", "bx"):
+        put(store, run_spec(f"{rule} lif digits"))
+    results = Results(store.folder)
+    assert [set(results.matching(rule=label).frame["rule"]) for label in ("b[x]", "b*")] == [{"b[x]"}, {"b[x]", "bx"}]
+    with pytest.raises(UsageError, match='no labels "rules"\n  did you mean "rule"'):
+        results.matching(rules="bx")
+
+
 def test_a_folder_without_runs_is_empty_and_cannot_be_loaded(store):
     empty = Results(store.folder)
     assert empty.frame.empty and list(empty.frame.columns) == COLUMNS and empty.broken == []

@@ -36,6 +36,8 @@ def test_only_the_named_figures_are_drawn(grid):
     ]
     with pytest.raises(UsageError, match='no figure "quick-laptop-curve"'):
         tt.figure(grid, only="quick-laptop-curve")
+    with pytest.raises(UsageError, match='the results have no data for the figure "quick-laptop-growth"'):
+        tt.figure(grid, only="quick-laptop-growth")
     with pytest.raises(UsageError, match='no figure "nope-curves"'):
         tt.figure(grid, only=["*-tradeoff", "nope-curves"])
 

@@ -80,6 +80,11 @@ WRONG = {
         "7:55",
         '"training.learning_rate" repeats the value 0.001',
     ),
+    "option of a rule and of all rules": (
+        "{options: {fptt.alpha: [1, 2], rule.alpha: [3, 4]}}",
+        "7:50",
+        '"rule.alpha" is the option of "fptt.alpha", too',
+    ),
     "budget": (
         "{options: {training.epochs: [1, 2]}, trials: 3}",
         "7:52",
