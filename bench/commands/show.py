@@ -39,6 +39,9 @@ def show(
     add_source(*source)
     loaded = terminal.load_results(results)
     draw, what = (draw_detections, "detections") if detects(loaded, run) else (draw_network, "network")
+    # Figures of other sequences or weights of a run stay beside each other.
+    name = f"{what}-{slug(loaded.record(run).label)}"
+    name += f"-sequence-{sequence}" * (sequence > 0) + "-best" * (weights != "final")
     with figure_look(Look(style)):
-        paths = save(draw(loaded, run, sequence, weights), out, f"{what}-{slug(loaded.record(run).label)}")
+        paths = save(draw(loaded, run, sequence, weights), out, name)
     print_text(*paths, sep="\n")

@@ -100,6 +100,10 @@ def test_the_command_writes_the_figure_and_refuses_in_one_line(store, tmp_path, 
     assert main(["show", run, "--results", str(store.folder), "--out", str(tmp_path / "out"), "--style", "paper"]) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {f"network-bptt-ltc-adding-0.{ending}" for ending in ("pdf", "svg", "png", "csv", "txt")}
+    words = ["show", run, "--results", str(store.folder), "--out", str(tmp_path / "out")]
+    assert main([*words, "--sequence", "3", "--weights", "best_validation"]) == 0
+    more = {path.name for path in (tmp_path / "out").glob("*-sequence-3-best.*")}
+    assert more and {path.name for path in (tmp_path / "out").iterdir()} == written | more
     capsys.readouterr()
     assert main(["show", run, "--results", str(store.folder), "--sequence", "4"]) == 2
     assert "the test split has 4 sequences" in capsys.readouterr().err
