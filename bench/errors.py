@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -117,6 +117,22 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     if near:
         return f'did you mean "{near[0]}"?'
     return f"there is: {first_of(known, SUGGESTED)}" if known else "there is none"
+
+
+def refuse_unknown(kind: str, name: str, known: Collection[str], where: str | None = None) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Args:
+        kind: what it names, such as `split`.
+        name: the name.
+        known: all names of this kind.
+        where: the place of the name, or None.
+
+    Raises:
+        UsageError: the name is unknown; the hint suggests another.
+    """
+    if name not in known:
+        raise UsageError(f'no {kind} "{name}"', where, suggestion(name, known))
 
 
 def first_of(known: Sequence[str], most: int) -> str:

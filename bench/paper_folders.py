@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from throughtime.errors import UsageError, first_line, raised_at, suggestion
+from throughtime.errors import UsageError, first_line, raised_at, refuse_unknown
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -131,8 +131,7 @@ def paper_folder(name: str) -> PaperFolder:
         UsageError: no paper has that name.
     """
     folders = paper_folders()
-    if name not in folders:
-        raise UsageError(f'no paper "{name}"', hint=suggestion(name, folders))
+    refuse_unknown("paper", name, folders)
     return folders[name]
 
 

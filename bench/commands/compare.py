@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -79,7 +77,5 @@ def compare(
             write_whole(out, written + "\n")
             print_text(f"{out}: {headline(comparison)}", flush=True)
     except OSError as error:  # exit code 1 would mean a regression
-        if out is None:  # Python would try at its end to write what is left in the buffer, and exit with 120
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UsageError(f"the comparison cannot be written: {error.strerror}", str(out or "")) from error
     raise typer.Exit(comparison.exit_code)

@@ -193,6 +193,20 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack σ, and a file name need not be UTF-8
     sys.unraisablehook = _end_if_interrupted
+    code = _code_of(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try at its end to write the rest of the buffer, and exit with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0:
+            print_text(f"error: {error}", file=sys.stderr)
+            code = 1
+    return code
+
+
+def _code_of(arguments: list[str] | None) -> int:
+    """Run a command, print its error, and return its exit code."""
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as end:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 import subprocess
@@ -17,8 +16,8 @@ from throughtime.comparing.own_code import OwnCode, ended, rerun_command
 from throughtime.comparing.rows import Row
 from throughtime.comparing.sides import Side
 from throughtime.errors import UsageError
-from throughtime.records.baseline_lines import lines_in, parsed, unsealed
-from throughtime.records.baselines import COMPRESSED, lines_of
+from throughtime.records.baseline_lines import parsed, unsealed
+from throughtime.records.baselines import lines_from, lines_of
 from throughtime.records.provenance import processor
 from throughtime.records.record import Record
 from throughtime.spec import NOISY_MEASURES
@@ -147,5 +146,4 @@ def _lines_at(path: Path, revision: str) -> list[str]:
     ).returncode:
         raise UsageError(f'git knows no revision "{revision}"', "--since")
     done = subprocess.run([*git, "show", f"{revision}:./{path.name}"], capture_output=True)
-    content = done.stdout if done.returncode == 0 else b""
-    return lines_in(gzip.decompress(content) if content and path.suffix == COMPRESSED else content)
+    return lines_from(path, done.stdout) if done.returncode == 0 else []

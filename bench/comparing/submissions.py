@@ -19,7 +19,7 @@ import pydantic
 from pydantic import Field
 
 from throughtime.comparing.audit import Audit, audit
-from throughtime.errors import UsageError, first_fault, suggestion
+from throughtime.errors import UsageError, first_fault, refuse_unknown, suggestion
 from throughtime.records.baseline_lines import line_of, lines_in, parsed, refuse_repeated, sealed, unsealed
 from throughtime.records.code_digest import HARNESS, module_digest
 from throughtime.records.files import RECORD
@@ -191,8 +191,7 @@ def unpack_submissions(folder: Path, store: Store) -> int:
 
 def _refuse_others(header: Header, records: Sequence[Record], path: Path) -> None:
     """Refuse records of another suite, of another scale, or on data that the suite does not have."""
-    if header.suite not in suite_names():
-        raise UsageError(f'no suite "{header.suite}"', f"{path}:1", suggestion(header.suite, suite_names()))
+    refuse_unknown("suite", header.suite, suite_names(), f"{path}:1")
     cells = load_suite(header.suite, header.scale).cells[header.scale]
     known = {json.dumps([c.dataset.name, c.dataset.options], sort_keys=True) for c in cells}
     for number, record in enumerate(records, start=2):

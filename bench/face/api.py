@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, refuse_unknown
 from throughtime.records.results import Results
 from throughtime.records.store import DEFAULT_RESULTS, Store
 from throughtime.registry import load_plugin
@@ -85,8 +85,7 @@ def run(
     if jobs is not None and jobs < 1:
         raise UsageError(f"should be at least 1, not {jobs}", "jobs")
     for argument, value, choices in (("rerun", rerun, get_args(Rerun)), ("scale", scale, get_args(Scale))):
-        if value not in choices:
-            raise UsageError(f'no choice "{value}"', argument, suggestion(value, choices))
+        refuse_unknown("choice", value, choices, argument)
     curves = None if log is None else log_of(log, Path(results))
     start_fork_server()
     files = [str(Path(plugin).resolve()) for plugin in ([plugins] if isinstance(plugins, str | Path) else plugins)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import Batch, target_rows
-from throughtime.errors import DivergedError, UsageError, suggestion
+from throughtime.errors import DivergedError, refuse_unknown
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
@@ -128,8 +128,7 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
         >>> list(result.metrics)
         ['accuracy']
     """
-    if split not in get_args(Split):
-        raise UsageError(f'no split "{split}"', hint=suggestion(split, get_args(Split)))
+    refuse_unknown("split", split, get_args(Split))
     task = dataset.task
     meter, spikes, neuron_steps = task.meter(), 0.0, 0
     right: list[bool] = []

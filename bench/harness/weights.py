@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 from torch import Tensor
 
-from throughtime.errors import UsageError, first_line, suggestion
+from throughtime.errors import UsageError, first_line, refuse_unknown
 from throughtime.harness.build import build
 from throughtime.harness.tensor_file import DamagedError, packed, unpacked
 from throughtime.networks.base import Network
@@ -52,8 +52,7 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
         >>> tt.evaluate(network, tt.build_dataset("digits", steps=8), "test").metrics.keys()
         dict_keys(['accuracy'])
     """
-    if weights not in get_args(Which):
-        raise UsageError(f'no weights "{weights}"', hint=suggestion(weights, get_args(Which)))
+    refuse_unknown("weights", weights, get_args(Which))
     from throughtime.records.results import Results  # imports pandas, which no pass needs
 
     results = results if isinstance(results, Results) else Results.load(results)

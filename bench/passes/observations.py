@@ -1,4 +1,4 @@
-"""What a rule measured over an epoch, under names that the harness does not use itself."""
+"""Observations of a rule over an epoch, under names that the harness does not use itself."""
 
 from __future__ import annotations
 

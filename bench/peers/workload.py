@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, NamedTuple
 
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, refuse_unknown, suggestion
 
 Does = Literal[
     "train", "forward", "evaluate", "stored", "eprop", "pp_prop", "snap1", "uoro", "ottt", "sltt", "fptt", "adding"
@@ -182,8 +182,7 @@ def chosen(patterns: Sequence[str]) -> list[Workload]:
 def entrants(work: Workload, names: Sequence[str]) -> list[str]:
     """Return the implementations that support a workload: those in `names`, or all; always ours, as the reference."""
     for name in names:
-        if name not in PEERS:
-            raise UsageError(f'no implementation "{name}"', where="--implementation", hint=suggestion(name, PEERS))
+        refuse_unknown("implementation", name, PEERS, "--implementation")
     able = [name for name, peer in PEERS.items() if work.does in peer.does and work.neuron in peer.neurons]
     return [name for name in able if not names or name in (*names, "ours")]
 

@@ -88,6 +88,11 @@ def content_of(path: Path, text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0) if path.suffix == COMPRESSED else text.encode()
 
 
+def lines_from(path: Path, content: bytes) -> list[str]:
+    """Return the lines in the content of a file, which is compressed if its name says so."""
+    return lines_in(gzip.decompress(content) if path.suffix == COMPRESSED else content)
+
+
 def lines_of(path: Path) -> list[str]:
     """Return the lines of a file, which is compressed if its name says so.
 
@@ -95,8 +100,7 @@ def lines_of(path: Path) -> list[str]:
         UsageError: the file cannot be read.
     """
     try:
-        content = path.read_bytes()
-        return lines_in(gzip.decompress(content) if path.suffix == COMPRESSED else content)
+        return lines_from(path, path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
         hint = "`throughtime baseline update SUITE --reason ...` writes one"
         reason = getattr(error, "strerror", None) or error

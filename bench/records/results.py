@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.collector import gc_paused
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, refuse_unknown, suggestion
 from throughtime.records.baseline_lines import GIT
 from throughtime.records.code_digest import changed_parts
 from throughtime.records.files import RECORD
@@ -155,8 +155,8 @@ class Results:
         Raises:
             UsageError: there is no such scale.
         """
-        if scale is not None and scale not in get_args(Scale):
-            raise UsageError(f'no choice "{scale}"', "scale", suggestion(scale, get_args(Scale)))
+        if scale is not None:
+            refuse_unknown("choice", scale, get_args(Scale), "scale")
         wanted = {column: value for column, value in (("suite", suite), ("scale", scale)) if value is not None}
         if not wanted:
             return self
@@ -177,8 +177,7 @@ class Results:
         frame = self.frame
         for column, pattern_or_several in patterns.items():
             wanted = [pattern_or_several] if isinstance(pattern_or_several, str) else pattern_or_several
-            if column not in KEYS:
-                raise UsageError(f'no labels "{column}"', hint=suggestion(column, KEYS))
+            refuse_unknown("labels", column, KEYS)
             labels, matching = set(frame[column]), set[str]()
             for pattern in wanted:
                 # A label comes first: it may contain the special characters of patterns.

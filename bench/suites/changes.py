@@ -59,7 +59,7 @@ def apply_change(document: Document, scale: Scale, change: str) -> None:
         raise UsageError(f'no setting "{name}" in the suite', origin, suggestion(name, known))
     scale_settings = document.data.get("scales", {}).get(scale, {})
     for tuned in (scale_settings.get("tune", document.data.get("tune")) or {}).get("options", ()):
-        if meets(tuned, head, option, labels):  # the value of a trial would take precedence over the change
+        if meets(tuned, name, labels):  # the value of a trial would take precedence over the change
             hint = "add --set tune=null to do without the tuning"
             raise UsageError(f"the suite's tuning chooses {tuned}", origin, hint)
     path = (*path, "overrides", len(scale_settings.get("overrides", [])))
@@ -69,16 +69,15 @@ def apply_change(document: Document, scale: Scale, change: str) -> None:
     document.set((*path, head, option), text, origin)
 
 
-def meets(tuned: str, head: str, option: str, labels: Mapping[str, str]) -> bool:
-    """Return whether a name under `tune` and HEAD.OPTION can name one value, by a label and by its kind too.
+def meets(one: str, another: str, labels: Mapping[str, str]) -> bool:
+    """Return whether two names of the form HEAD.OPTION can name one value, by a label and by its kind too.
 
     Args:
-        tuned: the name under `tune`.
-        head: what precedes the option in the other name.
-        option: the option.
+        one: a name.
+        another: another name.
         labels: the kind of each label of the suite.
     """
-    other, _, chosen = tuned.rpartition(".")
+    (other, _, chosen), (head, _, option) = one.rpartition("."), another.rpartition(".")
     kinds = {labels.get(other, other), labels.get(head, head)}
     return chosen == option and (other == head or (len(kinds) == 1 and not kinds.isdisjoint((other, head))))
 

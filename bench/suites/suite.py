@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from throughtime.collector import gc_paused
-from throughtime.errors import Faults, UsageError, suggestion
+from throughtime.errors import Faults, UsageError, refuse_unknown, suggestion
 from throughtime.paper_folders import paper_folders, suites_in
 from throughtime.registry import KINDS
 from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
@@ -51,8 +51,7 @@ class Suite:
 
     def expand(self, scale: Scale) -> list[RunSpec]:
         """Return all runs, by dataset, network, neuron, rule (in file order), replicate; included cells last."""
-        if scale not in self.cells:
-            raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
+        refuse_unknown("scale", scale, self.cells)
         with gc_paused():
             return [run for cell in self.cells[scale] for run in self.runs_of(scale, cell)]
 

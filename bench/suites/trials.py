@@ -5,6 +5,7 @@ The trials of a grid are known when the suite is loaded. A library proposes its 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -80,11 +81,11 @@ def spaces_of(scaled: ScaledSuite) -> list[Space]:
     tune, path = scaled.settings.tune, scaled.paths["tune"]
     if tune is None or not scaled.cells:
         return []
-    kinds = {label: kind for kind, choices in scaled.choices.items() for label in choices}
-    for i, name in enumerate(tune.options):
-        head, _, option = name.rpartition(".")
-        if same := [other for other in [*tune.options][:i] if meets(other, head, option, kinds)]:
-            scaled.refuse(f'"{name}" is the option of "{same[0]}", too', (*path, "options", name))
+    heads = (name.rpartition(".")[0] for name in tune.options)
+    kinds = {head: kind for head in heads if (kind := _kind_of(scaled, head))}
+    for one, another in itertools.combinations(tune.options, 2):
+        if meets(one, another, kinds):
+            scaled.refuse(f'"{another}" is the option of "{one}", too', (*path, "options", another))
     for name, values in tune.options.items():
         where = (*path, "options", name)
         if isinstance(values, Span) and tune.sampler == "grid":

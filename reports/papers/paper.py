@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from importlib import resources
 from typing import NamedTuple
 
-from throughtime.errors import Faults, UsageError, suggestion
+from throughtime.errors import Faults, UsageError, refuse_unknown, suggestion
 from throughtime.markdown import escaped, table
 from throughtime.paper_folders import PACKAGE_PREFIX, TARGETS, PaperFolder, paper_folder, paper_folders
 from throughtime.records.results import Results
@@ -104,8 +104,7 @@ def load_paper(name: str) -> Paper:
             raise UsageError(f'exact.py has no function "{target.exact}"', where)
     suites = tuple(sorted(folder.suites()))
     for number, suite in enumerate(file.curves):
-        if suite not in suites:
-            raise UsageError(f'no suite "{suite}"', document.position(("curves", number)), suggestion(suite, suites))
+        refuse_unknown("suite", suite, suites, document.position(("curves", number)))
     _check_cells(document, file)
     return Paper(folder, file, suites)
 

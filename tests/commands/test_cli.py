@@ -119,6 +119,16 @@ def test_python_m_hands_the_exit_code_on():
     assert "Usage:" in ended.stderr and "Traceback" not in ended.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_full_disk_is_one_line(buffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "" if buffered else "1")
+    words = [sys.executable, "-m", "throughtime", "ls", "suites"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert ended.returncode == 1 and ended.stderr == "error: [Errno 28] No space left on device\n"
+
+
 def test_a_misspelt_kind(refused):
     assert refused("ls", "nurons") == 'no kind, component or suite "nurons"\n  did you mean "neurons"?'
 
