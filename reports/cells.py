@@ -120,7 +120,7 @@ def anchor(key: Iterable[str]) -> str:
 
 def slug(text: str) -> str:
     """Convert text to a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-") or "unnamed"
+    return re.sub(r"[^\w.-]+", "-", text).strip(".-") or "unnamed"
 
 
 def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:

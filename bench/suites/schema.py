@@ -140,7 +140,7 @@ class Settings(Strict):
     """Runs of each cell, with different weights and orders of the data."""
     seed: NonNegativeInt = 0
     """Base seed, from which all random streams of all replicates are derived."""
-    threads: PositiveInt = 1
+    threads: Annotated[PositiveInt, Field(le=1024)] = 1
     """Threads of each pass."""
     device: Device = "cpu"
     """Device of network and batches; `cuda` without a CUDA device is an error before the first run starts."""

@@ -29,7 +29,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import Store
 from throughtime.reports.best import row_marks
-from throughtime.reports.cells import natural
+from throughtime.reports.cells import natural, slug
 from throughtime.reports.formats import csv, markdown, text, write_table
 from throughtime.reports.latex import escaped, latex
 from throughtime.reports.quantities import shown_in_unit, significant
@@ -358,6 +358,11 @@ def test_labels_have_one_order():
     labels = ["α=0.01", "α=0.1", "K=5", "K=5 b", "K=10", "k=10"]
     for given in (labels, labels[::-1]):
         assert sorted(given, key=natural) == [*labels[2:], *labels[:2]]
+
+
+def test_names_of_files_keep_letters_of_every_script():
+    names = [slug(label) for label in ("fptt-α", "fptt-β", "γ=0.1", "a/b c", "..")]
+    assert names == ["fptt-α", "fptt-β", "γ-0.1", "a-b-c", "unnamed"]
 
 
 def test_few_equal_values_decide_nothing(store):

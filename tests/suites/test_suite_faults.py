@@ -213,6 +213,12 @@ WRONG = {
         '"replicates" should be less than or equal to 10000, not 1000000000',
         None,
     ),
+    "threads without end": (
+        {7: "threads: 200000"},
+        "7:10",
+        '"threads" should be less than or equal to 1024, not 200000',
+        None,
+    ),
     "unknown device": ({7: "device: gpu"}, "7:9", "\"device\" should be 'cpu' or 'cuda', not \"gpu\"", None),
     "overridden label": (
         {7: "overrides: [{when: {dataset: digit}, training: {epochs: 1}}]"},
