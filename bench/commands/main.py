@@ -189,8 +189,11 @@ def check(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command of the arguments, by default those of this process, and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the caller closed it, as a shell does at `>&-`; this one stays open to the end
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack σ, and a file name need not be UTF-8
     sys.unraisablehook = _end_if_interrupted
     code = _code_of(arguments)

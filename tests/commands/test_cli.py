@@ -129,6 +129,12 @@ def test_a_full_disk_is_one_line(buffered, monkeypatch):
     assert ended.returncode == 1 and ended.stderr == "error: [Errno 28] No space left on device\n"
 
 
+def test_a_closed_output_is_no_error():
+    words = ["sh", "-c", '"$0" -m throughtime ls suites >&-', sys.executable]
+    ended = subprocess.run(words, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_misspelt_kind(refused):
     assert refused("ls", "nurons") == 'no kind, component or suite "nurons"\n  did you mean "neurons"?'
 
