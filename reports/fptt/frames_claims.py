@@ -79,7 +79,7 @@ def exceeds_bptt_of_lower_surrogate_gradient(results: Results) -> Answer:
 
 @claim("40 frames, 30 epochs", IN_SUITE)
 def exceeds_bptt_with_as_many_updates(results: Results) -> Answer:
-    """C4: FPTT is more accurate than BPTT with batches of one, which updates as often (generated recordings) (ours).
+    """C4: FPTT is more accurate than BPTT with batches of one, which updates nearly as often (generated events) (ours).
 
     Summary: difference of the accuracies of a replicate at 40 frames, mean over n >= 3 replicates. Criterion: above 0.
     """
