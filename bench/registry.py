@@ -13,8 +13,6 @@ import inspect
 import json
 import pkgutil
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ import pydantic
 
 from throughtime.display import Display, checked, checked_name, declared, declared_modules
 from throughtime.errors import UsageError, first_line, raised_at, suggestion
+from throughtime.option_model import option_model
 from throughtime.python_files import import_file, module_name
 from throughtime.renamed import replacement
 
@@ -62,31 +61,7 @@ class Component:
     @cached_property
     def options(self) -> type[pydantic.BaseModel]:
         """Strict model of the factory's keyword-only parameters: types, bounds and defaults."""
-        function = self.factory.__init__ if inspect.isclass(self.factory) else self.factory
-        parameters = inspect.signature(self.factory).parameters
-        keywords = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-        # Annotations of other parameters may use names that are imported under TYPE_CHECKING only: they are not read.
-        written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in keywords}
-        try:
-            hints = typing.get_type_hints(
-                types.SimpleNamespace(__annotations__=written),
-                globalns=getattr(function, "__globals__", {}),
-                include_extras=True,
-            )
-        except NameError as error:
-            raise UsageError(
-                f"{self.name}: the type of an option is not imported: {error}", self.place, "import it at run time"
-            ) from error
-        fields: dict[str, Any] = {
-            name: (hints.get(name, Any), ... if p.default is p.empty else p.default) for name, p in keywords.items()
-        }
-        config = pydantic.ConfigDict(
-            extra="forbid",
-            strict=True,
-            allow_inf_nan=False,  # neither is JSON: a record could not keep them
-            protected_namespaces=(),
-        )
-        return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
+        return option_model(self.factory, self.name, self.place)
 
     @property
     def required(self) -> list[str]:
@@ -101,7 +76,12 @@ class Component:
         """
         # Defaults are validated too, so that a default 1 and a user's 1.0, or (64,) and [64], give the same run.
         defaults = {name: o.default for name, o in self.options.model_fields.items() if not o.is_required()}
-        return self.options.model_validate_json(json.dumps({**defaults, **options})).model_dump(mode="json")
+        try:
+            text = json.dumps({**defaults, **options})
+        except (TypeError, ValueError) as error:
+            what = f"{self.name}: an option or its default is no JSON: {first_line(error)}"
+            raise UsageError(what, self.place) from error
+        return self.options.model_validate_json(text).model_dump(mode="json")
 
 
 class Registry:

@@ -68,9 +68,14 @@ class NpzFolder(OwnSequences):
                 parts[split] = _sequences_in(files[0])
             else:
                 read = [_arrays(file) for file in files]
-                if padded := [file for file, arrays in zip(files, read, strict=True) if "length" in arrays]:
-                    what = "length in the file of one sequence"
-                    raise UsageError(what, str(padded[0]), "leave padding out of x and y")
+                for file, arrays in zip(files, read, strict=True):
+                    if "length" in arrays:
+                        raise UsageError(
+                            "length in the file of one sequence", str(file), "leave padding out of x and y"
+                        )
+                    if "layout" in arrays:
+                        hint = f"images have one file a split, {split}.npz"
+                        raise UsageError("layout in the file of one sequence", str(file), hint)
                 y = [_target_array(arrays["y"]) for arrays in read]
                 parts[split] = Sequences([arrays["x"] for arrays in read], y, str(folder / split))
         return parts

@@ -156,6 +156,8 @@ def check(part: Sequences, like: Sequences) -> None:
         raise UsageError("no sequence in it", where=part.where)
     if part.layout != like.layout:
         raise UsageError(f"images of {part.layout} where those of train are {like.layout}", where=part.where)
+    if part.layout and not all(isinstance(n, int) and n > 0 for n in part.layout):
+        raise UsageError(f"the layout {part.layout} is not three integers above 0", where=part.where)
     if part.layout and (len(part.layout) != 3 or math.prod(part.layout) != part.x[0].shape[-1]):
         what = f"the layout {part.layout} is not (channels, rows, columns) of {part.x[0].shape[-1]} inputs"
         raise UsageError(what, where=part.where)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from throughtime.datasets.generated import Generated
@@ -62,7 +62,7 @@ class Randman(Generated):
         units: PositiveInt = 50,
         dimension: PositiveInt = 3,
         smoothness: PositiveFloat = 1.0,
-        manifolds: NonNegativeInt = 0,
+        manifolds: Annotated[int, Field(ge=0, lt=2**32 - 1)] = 0,
         sequences: PositiveInt = 1280,
         held_out: PositiveInt = 500,
     ) -> None:
@@ -82,7 +82,8 @@ class Randman(Generated):
 
     @cached_property
     def _parameters(self) -> Tensor:
-        frequencies = min(MOST_FREQUENCIES, int(np.ceil(SMALLEST_AMPLITUDE ** (-1 / self.smoothness))))
+        power = max(-1 / self.smoothness, -10.0)  # beyond it the float would overflow, and F is at its limit anyway
+        frequencies = min(MOST_FREQUENCIES, int(np.ceil(SMALLEST_AMPLITUDE**power)))
         shape = (self.outputs, self.inputs, self.dimension, 3, frequencies)
         drawn = torch.from_numpy(np.random.RandomState(self.manifolds).random_sample(shape)).float()
         drawn[..., 0, 0] = 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from throughtime.datasets import own_sequences
 from throughtime.datasets.base import Split
@@ -144,7 +145,11 @@ def sequences_of(data: Any, where: str) -> Sequences:
     for i in range(len(data)):
         place = f"{where}: item {i}"
         try:
-            x, y = data[i]
+            item = data[i]
+        except Exception as error:  # the user's code may raise anything
+            raise UsageError(f"cannot be read: {type(error).__name__}: {first_line(error)}", place) from error
+        try:
+            x, y = item
         except (TypeError, ValueError) as error:
             raise UsageError(f"not a pair (x, y): {first_line(error)}", place) from error
         x, y = _array(x, "x", place), _array(y, "y", place)
@@ -161,7 +166,10 @@ def sequences_of(data: Any, where: str) -> Sequences:
 
 
 def _array(value: Any, name: str, where: str) -> np.ndarray:
-    array = np.asarray(value)  # a tensor, too
+    try:
+        array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+    except (TypeError, ValueError) as error:  # lists of unequal lengths; a type of numbers that NumPy lacks
+        raise UsageError(f"{name} is no array: {first_line(error)}", where) from error
     if array.dtype.names:
         raise UsageError(f"{name} is events", where, "give the dataset transform=tonic.transforms.ToFrame(...)")
     if array.dtype.kind not in "biuf":

@@ -19,7 +19,7 @@ from throughtime.measuring.training_bytes import Sizes, streamed_bytes
 from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
-from throughtime.reports.cells import groups, rule_family, rule_rank
+from throughtime.reports.cells import groups, rule_rank
 from throughtime.reports.lengths import ENDED, SOLVED, accuracies, sequence_length
 
 SUITES = (("length", "length-updates"), ("rules",))
@@ -30,6 +30,8 @@ COLUMNS = ["rule", "options", "bytes", "fits", "solved", "accuracy", "n", "epoch
 class Evidence(NamedTuple):
     """The recorded accuracies of a rule on one task."""
 
+    name: str
+    """Registered name of the rule, which its label may not be."""
     suite: str
     task: str
     T: int
@@ -129,6 +131,7 @@ def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence
 def _evidence(results: Results, T: int, cell: pd.DataFrame) -> tuple[str, Evidence]:
     first, accuracy = cell.iloc[0], accuracies(cell)
     evidence = Evidence(
+        name=str(first["rule_name"]),
         suite=str(first["suite"]),
         task=str(first["dataset"]),
         T=T,
@@ -143,7 +146,7 @@ def _evidence(results: Results, T: int, cell: pd.DataFrame) -> tuple[str, Eviden
 
 def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield label, registered name and options of each rule: those with evidence, and all others that have defaults."""
-    named = {label: rule_family(label) for label in evidence}
+    named = {label: entry.name for label, entry in evidence.items()}
     others = {name for name in ALGORITHMS.names() if not ALGORITHMS[name].required} - set(named.values())
     for label in sorted({*evidence, *others}, key=rule_rank):
         yield label, named.get(label, label), evidence[label].options if label in evidence else {}

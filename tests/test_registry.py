@@ -269,6 +269,21 @@ def test_an_option_whose_type_is_not_imported_is_told_with_its_place(plugin):
         NEURONS["late"].checked({})
 
 
+@pytest.mark.parametrize(
+    "option, said",
+    [
+        ("act: object | None = None, other: slice = slice(3)", "no JSON|cannot check"),
+        ('k: "int |" = 1', "the type of an option is wrong: "),
+        ("dtype=len", "an option or its default is no JSON"),
+    ],
+)
+def test_an_option_that_a_suite_cannot_give_is_refused_with_its_place(option, said, plugin):
+    load_plugin(plugin(f'from throughtime import neuron\n\n@neuron("odd")\ndef odd(size, *, {option}): ...\n'))
+    with pytest.raises(UsageError, match=said) as caught:
+        NEURONS["odd"].checked({})
+    assert str(caught.value.where).endswith("mine.py:3")
+
+
 def test_a_component_without_a_file_is_placed_by_its_name():
     registry = Registry("neurons")
     registry.register("one")(Full)

@@ -16,6 +16,7 @@ from throughtime.algorithms.base import LearningRule, LossAt
 from throughtime.checks.fact import DoesNotApplyError
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification, Regression, Task
+from throughtime.harness.learner_checks import supported
 from throughtime.networks.base import Network
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
@@ -293,7 +294,7 @@ def supporting(
     neurons = representatives()
     for neuron in sorted(neurons, key=lambda component: component.name != "lif") if lif_alone else neurons:
         network = recurrent(neuron, **options)
-        if rule.supports(network, Classification(CLASSES), steps) is None:
+        if supported(rule, network, Classification(CLASSES), steps) is None:
             yield neuron.name, network
             if lif_alone:
                 return

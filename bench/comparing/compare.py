@@ -76,7 +76,7 @@ class Comparison:
             if row.severity and row.rule:  # one test over all cells names none
                 cells.setdefault((row.suite, row.scale), {})[row.label] = None
         # A record's command names the file of its suite, plugins and sources. Records of a baseline have none.
-        commands = {(str(r.spec.suite), str(r.spec.scale)): r.command for r in self.new.records}
+        commands = {(str(r.spec.suite), str(r.spec.scale)): r.command for r in (*self.base.records, *self.new.records)}
         results = [] if self.new.is_baseline else ["--results", folder]
         reruns = []
         for (suite, scale), labels in cells.items():

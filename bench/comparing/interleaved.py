@@ -30,7 +30,8 @@ from throughtime.records.record import Record
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.spec import RunSpec, Scale
-from throughtime.suites.strict_yaml import Document
+from throughtime.suites.schema import SuiteFile
+from throughtime.suites.strict_yaml import Document, checked
 from throughtime.suites.suite import suite_document
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -82,7 +83,12 @@ def compare_interleaved(
 
 
 def timed_alone(document: Document) -> dict[str, Any]:
-    """Return a suite with the timing pass of the first replicate alone, as plain data."""
+    """Return a suite with the timing pass of the first replicate alone, as plain data.
+
+    Raises:
+        UsageError: the document is not a suite.
+    """
+    checked(document, SuiteFile)
     scales = {name: dict(settings) for name, settings in document.data.get("scales", {}).items()}
     plain = {**document.data, "scales": scales}
     for settings in (plain, *scales.values()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -34,6 +35,8 @@ SUBMISSIONS = Path("results/submissions")
 WRITER = "`throughtime submit SUITE --author NAME` writes submissions"
 MOST_BYTES = 1_000_000
 """Largest size of a submission."""
+MOST_NAME = 100
+"""Bytes of an author's name in the name of a file, which file systems limit to 255."""
 
 
 class Header(Strict):
@@ -60,7 +63,14 @@ class Submission(pydantic.BaseModel):
 
 def slug(author: str) -> str:
     """Return an author's name as part of a file's name and of a label: `Ada-Lovelace`."""
-    return re.sub(r"[^\w.]+", "-", author).strip("-") or "author"
+    name = re.sub(r"[^\w.]+", "-", author).strip("-").encode()[:MOST_NAME].decode(errors="ignore")
+    return name or "author"
+
+
+def _source(plugin: Path) -> str:
+    """Return the text of a Python file, in the encoding that it declares."""
+    with tokenize.open(plugin) as file:
+        return file.read()
 
 
 def write_submission(
@@ -93,7 +103,7 @@ def write_submission(
         if before.header.author != author.strip():
             raise UsageError(f"this file is of {before.header.author}", str(path), "give another --author")
         sources, submitted = before.header.plugins, before.records
-    sources |= {plugin.name: plugin.read_text(encoding="utf-8") for plugin in plugins}
+    sources |= {plugin.name: _source(plugin) for plugin in plugins}
     runs = {(record.spec.cell, record.spec.replicate): record for record in (*submitted, *records)}
     try:
         header = Header(
@@ -104,7 +114,10 @@ def write_submission(
             plugins=sources,
         )
     except pydantic.ValidationError as error:
-        raise UsageError("an author is a name of at most 80 characters on one line", "--author") from error
+        where, _ = first_fault(error)
+        if where.startswith("author"):
+            raise UsageError("an author is a name of at most 80 characters on one line", "--author") from error
+        raise UsageError(f"the plugin {where.removeprefix('plugins.')} is empty", "--plugin") from error
     lines = [line_of(runs[key]) for key in sorted(runs)]
     text = "\n".join([sealed(header.model_dump_json()), *lines]) + "\n"
     if (size := len(text.encode())) > MOST_BYTES:

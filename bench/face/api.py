@@ -60,7 +60,8 @@ def run(
             function of the iteration and a dict with the run's label and the numbers of an epoch; None: nothing does.
 
     Returns:
-        All current runs of the suite at this scale in the folder, failed ones included.
+        All current runs of the suite at this scale in the folder, failed ones included; those of the selected cells
+        have the settings of this call.
 
     Raises:
         UsageError: the suite is wrong, an argument has no meaning, data are missing, a run needs more memory than this
@@ -75,6 +76,7 @@ def run(
     from throughtime.running.engines.local import LocalEngine, start_fork_server
     from throughtime.running.least_memory import require_memory
     from throughtime.running.logs import LoggedProgress, log_of
+    from throughtime.running.plan import run_of
     from throughtime.running.progress import PlainProgress
     from throughtime.running.sweep import Request, Sweep, sweeps
 
@@ -97,7 +99,12 @@ def run(
     progress = PlainProgress(stream) if curves is None else LoggedProgress(stream, request.store, curves)
     for sweep in sweeps(request):
         sweep.run(engine, request.command(files), progress)
-    return Results.load(results, [sweep.planned[0].spec.suite]).select(scale=scale)
+    cells, runs = {p.spec.cell for p in sweep.selected}, {p.spec.id({}) for p in sweep.planned}
+    return Results.load(
+        results,
+        [sweep.planned[0].spec.suite],
+        keep=lambda record: record.spec.cell not in cells or run_of(record.spec) in runs,
+    ).select(scale=scale)
 
 
 def frame(results: Results | str | Path = DEFAULT_RESULTS, full: bool = False) -> pd.DataFrame:

@@ -14,7 +14,15 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Task
 from throughtime.errors import DivergedError, UsageError, first_line
 from throughtime.harness.batches import learn_batch
-from throughtime.harness.learner_checks import check_arguments, check_batch, check_optimiser, check_state, identity
+from throughtime.harness.learner_checks import (
+    check_arguments,
+    check_batch,
+    check_clip,
+    check_optimiser,
+    check_state,
+    identity,
+    supported,
+)
 from throughtime.harness.rule_state import restore_attributes, saved_attributes
 from throughtime.harness.updater import all_finite
 from throughtime.harness.updater import clip as clip_norm
@@ -58,10 +66,9 @@ class Learner:
 
     def __init__(self, network: Network, rule: LearningRule, task: Task, steps: int, clip: float | None = None) -> None:
         check_arguments(network, rule, task, steps)
-        if reason := rule.supports(network, task, steps):
+        if reason := supported(rule, network, task, steps):
             raise UsageError(reason)
-        if clip is not None and not clip > 0:
-            raise UsageError(f"clip must be above 0, not {clip:g}", hint="None: no clipping")
+        check_clip(clip)
         self.network, self.rule, self.task, self.steps, self.clip = network, rule, task, steps, clip
         rule.start(network, task, steps)
         self._trains = [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -82,6 +84,26 @@ def check_state(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
             raise UsageError(f"its {name} is {found.get(name)!r}, not {own.get(name)!r}")
 
 
+def supported(rule: LearningRule, network: Network, task: Task, steps: int) -> str | None:
+    """Return the reason why a rule does not support a network, task or length; None: it supports them.
+
+    Raises:
+        TypeError: `supports` returned neither text nor None.
+    """
+    reason = rule.supports(network, task, steps)
+    if reason is not None and not isinstance(reason, str):
+        raise TypeError(f"supports returned {reason!r}, neither a reason nor None")
+    return reason
+
+
+def check_clip(clip: float | None) -> None:
+    """Raise UsageError unless a bound of the norm is a number above 0, or None."""
+    if clip is not None and not isinstance(clip, Real):
+        raise UsageError(f"clip is {clip!r}, no number", hint="None: no clipping")
+    if clip is not None and not clip > 0:
+        raise UsageError(f"clip must be above 0, not {clip:g}", hint="None: no clipping")
+
+
 def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
     """Check the types and shapes of a batch, and on the CPU the classes; microseconds.
 
@@ -94,6 +116,8 @@ def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
     for part in tensors(x):
         if not part.is_floating_point():
             raise UsageError(f"x has the dtype {_dtype(part)}", hint="pass x.float()")
+        if part.dtype == torch.float64 and all(p.dtype != part.dtype for p in network.parameters()):
+            raise UsageError("x has the dtype float64, and no weight has it", hint="pass x.float()")
         if part.dim() < 2:
             raise UsageError(f"x is {list(part.shape)}; expected [steps, batch, inputs]")
     if isinstance(x, Tensor) and network.inputs is not None:
@@ -103,7 +127,7 @@ def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
     if not isinstance(target, Tensor):
         return
     if type(task) is Classification:
-        if target.is_floating_point() or target.is_complex():
+        if target.dtype != torch.int64:
             raise UsageError(
                 f"the target of a classification has the dtype {_dtype(target)}", hint="pass target.long()"
             )

@@ -1,14 +1,29 @@
-"""Observations of a rule over an epoch, under names that the harness does not use itself."""
+"""Observations of a rule over an epoch and metrics of a task, under names that the harness does not use itself."""
 
 from __future__ import annotations
 
 from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.datasets.task import Task
+from throughtime.errors import UsageError
+from throughtime.records.columns import COLUMNS
+from throughtime.spec import MEASURED_ONCE
 
-TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "firing_rate", "seconds"} | {
-    *("chance", "loss", "training_time", "energy"),
+TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "firing_rate"} | {
+    *("chance", "loss", "training_time", "energy", "epochs_trained", "zeroed_updates", *COLUMNS),
 }
-"""Names in curve and record that a rule's own observations may not have."""
+"""Names in curve, record and frame that neither a rule's observation nor a metric may have."""
+
+
+def is_taken(name: str) -> bool:
+    """Return whether the harness itself measures something of this name, or a frame has such a column."""
+    return name in TAKEN or name.startswith(MEASURED_ONCE)
+
+
+def check_metrics(task: Task) -> None:
+    """Raise UsageError if a metric of a task has the name of a measure of the harness."""
+    for metric in task.metrics:
+        if is_taken(metric.name):
+            raise UsageError(f'the metric "{metric.name}" has the name of a measure or column of every run')
 
 
 def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
@@ -19,6 +34,6 @@ def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
     """
     seen = rule.end_epoch()
     measured = ("validation", "test", *(metric.name for metric in task.metrics))
-    if clashes := sorted(name for name in seen if name in TAKEN or name.startswith(measured)):
+    if clashes := sorted(name for name in seen if is_taken(name) or name.startswith(measured)):
         raise ValueError(f"the rule observes {', '.join(clashes)}: the harness measures that itself")
     return seen

@@ -119,8 +119,12 @@ def curve_lines(path: Path) -> dict[str, str]:
     curves = {}
     for number, line in enumerate(lines_of(place) if place.exists() else (), start=1):
         try:
-            curves[json.loads(line)["id"]] = line
-        except (ValueError, TypeError, KeyError) as error:
+            columns = json.loads(line)
+            values = [column for name, column in columns.items() if name != "id"]
+            if not all(isinstance(column, list) for column in values) or len(set(map(len, values))) > 1:
+                raise ValueError("not columns of one length")
+            curves[columns["id"]] = line
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError("not the learning curve of a run", f"{place}:{number}") from error
     return curves
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import math
 import re
@@ -129,4 +130,8 @@ def _options(record: Record) -> dict[str, Any]:
 
 
 def file_name(label: str) -> str:
-    return re.sub(r"[^\w.=#-]+", "-", label)
+    """Return a label as the name of a file; its digest follows if characters other than spaces were replaced, because
+    two labels may differ in these alone."""
+    spaced = label.replace(" ", "-")
+    name = re.sub(r"[^\w.=#-]+", "-", spaced)
+    return name if name == spaced else f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"

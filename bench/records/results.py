@@ -19,21 +19,12 @@ from throughtime.collector import gc_paused
 from throughtime.errors import UsageError, refuse_unknown, suggestion
 from throughtime.records.baseline_lines import GIT
 from throughtime.records.code_digest import changed_parts
+from throughtime.records.columns import COLUMNS, KEYS
 from throughtime.records.files import RECORD
 from throughtime.records.record import Record
 from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of
 from throughtime.registry import KINDS
 from throughtime.spec import NOT_IN_ID, Scale
-
-KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
-"""Columns that identify a cell: its runs differ only in the replicate."""
-COLUMNS = [
-    *("id", "label", "suite", "scale", "rule", "neuron", "network", "dataset"),
-    *("rule_name", "neuron_name", "network_name", "dataset_name", "configuration", "metric"),
-    *("steps", "hidden", "replicate", "epochs", "mean_of_last", "batch", "device"),
-    *("status", "reason", "remark", "started", "seconds", "contended", "trials", "edge", "folder", "superseded"),
-]
-"""Columns of every frame; those of the measures follow."""
 
 
 class Results:

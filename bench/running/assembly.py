@@ -128,7 +128,7 @@ def _provenance(planned: Planned, command: Sequence[str], started: float) -> dic
         "spec": spec,
         "code": {**planned.code, **git_state()},
         "command": command_for(command, spec),
-        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="milliseconds"),
     }
 
 

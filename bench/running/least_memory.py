@@ -37,7 +37,7 @@ def least_bytes(spec: RunSpec, dataset: Dataset, network: Network) -> int:
     from throughtime.harness.optimisers import stored
 
     trained = _bytes(p for p in network.parameters() if p.requires_grad)
-    batch = 4 * math.prod((dataset.steps, spec.training.batch, dataset.inputs))
+    batch = 4 * math.prod((int(dataset.steps), spec.training.batch, int(dataset.inputs)))  # may be NumPy's
     return _bytes(network.parameters()) + (stored(spec.training) - 1) * trained + batch
 
 

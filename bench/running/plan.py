@@ -205,13 +205,15 @@ def _sha256(dataset: str, options: str) -> str | None:
     """Return the SHA-256 of a dataset's raw data; None if it has none, or they are not on this machine."""
     from throughtime.datasets.files.fetch import find
 
-    factory = cast("type[Dataset]", KINDS["dataset"][dataset].factory)  # a dataset registers its class
-    if not all(find(file) for file in factory.files):
+    factory = cast("type[Dataset]", KINDS["dataset"][dataset].factory)
+    if not all(find(file) for file in getattr(factory, "files", ())):  # a function has none
         return None
     try:
         return factory(**json.loads(options)).sha256()
     except UsageError:  # damaged files are reported when they are needed
         return None
+    except Exception as error:
+        raise _refusal(f"the data of {dataset} have no SHA-256", error, KINDS["dataset"][dataset]) from error
 
 
 def data_changed(record: Record) -> str | None:
@@ -301,8 +303,9 @@ class _Support:
         import torch
 
         from throughtime.harness.build import build_network  # imports torch
-        from throughtime.harness.learner_checks import check_readouts
+        from throughtime.harness.learner_checks import check_readouts, supported
         from throughtime.numerics.precision import in_precision
+        from throughtime.passes.observations import check_metrics
 
         def component(kind: str) -> Any:
             part = getattr(spec, kind)
@@ -314,6 +317,7 @@ class _Support:
                 return in_precision(planned_network(build), spec.training.precision)
 
         dataset = component("dataset")
+        check_metrics(dataset.task)
         inputs = dataset.layout or dataset.inputs
         shape = inputs, json.dumps(dataset.outputs), spec.training.precision
         net = self._once(("network", content["network"], content["neuron"], *shape), network)
@@ -321,7 +325,7 @@ class _Support:
         least = least_bytes(spec, dataset, net)
         if net.mixes_samples and spec.training.batch == 1:
             return "batch normalisation needs batches of more than one sample", least
-        return component("rule").supports(net, dataset.task, dataset.steps), least
+        return supported(component("rule"), net, dataset.task, dataset.steps), least
 
     def _once(self, key: tuple[Any, ...], build: Callable[[], Any]) -> Any:
         if key not in self._built:

@@ -121,7 +121,7 @@ class Tune(Strict):
     trials: PositiveInt | None = None
     """Combinations tried for each cell; of a grid they are drawn at random from all, and null is all of the cell with
     the fewest."""
-    replicates: PositiveInt = 1
+    replicates: Annotated[PositiveInt, Field(le=10_000)] = 1
     """Runs of each trial; their mean counts."""
 
 

@@ -129,6 +129,10 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
     document, faults = suite_document(name_or_path), Faults()
     with faults.collected():
         file = checked(document, SuiteFile)
+        name = str(name_or_path)
+        if name in suite_names() and file.suite != name:
+            what = f'the suite of the file {name}.yaml is "{file.suite}"'
+            raise UsageError(what, document.position(("suite",)), "give both one name, by which verdicts find the runs")
         for change in sorted(changes, key=names_an_option):  # a changed list may add the component of an option
             apply_change(document, scale, change)
             file = checked(document, SuiteFile)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from throughtime.errors import Faults, UsageError, refuse_unknown, suggestion
 from throughtime.markdown import escaped, table
@@ -16,7 +16,7 @@ from throughtime.registry import KINDS
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.papers.claims import Claim, claims_in
 from throughtime.reports.papers.stored import reading
-from throughtime.reports.papers.verdicts import PaperFile, VerdictRow, verdicts
+from throughtime.reports.papers.verdicts import PaperFile, VerdictRow, verdicts, wrong_type
 from throughtime.spec import SCALES, Strict
 from throughtime.suites.schema import SuiteFile
 from throughtime.suites.strict_yaml import Document, checked, load
@@ -180,18 +180,32 @@ def judge(paper: Paper, results: Results, compute: bool = False) -> list[Verdict
 
 def draw_paper(folder: PaperFolder, results: Results, scale: str) -> dict[str, Drawn]:
     """Draw the figures of a paper from results at one scale and stored values, those that have the necessary data."""
-    figures = folder.attribute("figures", "FIGURES") or {}
+    figures = _functions(folder, "figures", "FIGURES")
     with folder.faults_named(), reading():
         drawn = {figure: draw(results, scale) for figure, draw in figures.items()}
+    for figure, shown in drawn.items():
+        if shown is not None and not isinstance(shown, Drawn):
+            raise wrong_type(figures[figure], shown, "Drawn or None")
     return {figure: shown for figure, shown in drawn.items() if shown is not None}
 
 
 def tables_of(folder: PaperFolder, results: Results, scale: str) -> dict[str, PaperTable]:
     """Return the tables of a paper from results at one scale, those for which the results have runs."""
-    functions = folder.attribute("tables", "TABLES") or {}
+    functions = _functions(folder, "tables", "TABLES")
     with folder.faults_named():
         tables = {name: make(results, scale) for name, make in functions.items()}
+    for name, made in tables.items():
+        if made is not None and not isinstance(made, PaperTable):
+            raise wrong_type(functions[name], made, "PaperTable or None")
     return {name: made for name, made in tables.items() if made is not None}
+
+
+def _functions(folder: PaperFolder, module: str, name: str) -> Mapping[str, Callable[[Results, str], Any]]:
+    """Return the functions of a paper's module by name; none without the module."""
+    functions = folder.attribute(module, name) or {}
+    if not isinstance(functions, Mapping) or not all(map(callable, functions.values())):
+        raise UsageError(f"{name} is not a dict of functions by name", str(folder.path / f"{module}.py"))
+    return functions
 
 
 def paper_of(suite: str) -> PaperFolder | None:

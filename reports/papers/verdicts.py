@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from math import fsum, inf, nan, sqrt
+from math import fsum, inf, isfinite, nan, sqrt
 from typing import Any, Literal, NamedTuple, SupportsFloat, get_args
 
 import numpy as np
@@ -157,8 +157,10 @@ def judge_exact(target: Target, compute: Callable[[], float], command: str) -> V
     except UsageError as error:
         return VerdictRow(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
     if not isinstance(value, SupportsFloat) or np.ndim(value):
-        raise _wrong_type(compute, value, "a number")
+        raise wrong_type(compute, value, "a number")
     value = float(value)
+    if not isfinite(value):
+        raise UsageError(f"{target.exact} returns {value}", _name_and_place(compute)[1])
     off = abs(value - target.published)
     word: Match = "reproduced" if off <= target.reach else "not reproduced"
     reason = f"differs by {off:.2g}, tolerance {target.reach:.2g}"
@@ -299,7 +301,7 @@ def judge_claim(claim: Claim, results: Results, command: str) -> VerdictRow:
     _check_arguments(claim.judge, results)
     answer = claim(results)
     if not isinstance(answer, Answer):
-        raise _wrong_type(claim.judge, answer, "an Answer")
+        raise wrong_type(claim.judge, answer, "an Answer")
     if answer.word not in (words := get_args(Word)):
         name, place = _name_and_place(claim.judge)
         raise UsageError(f'{name} returns an unknown verdict "{answer.word}"', place, suggestion(answer.word, words))
@@ -331,7 +333,7 @@ def _check_arguments(function: Callable[..., Any], *arguments: Any) -> None:
         raise UsageError(f"{name}: {error}", place) from error
 
 
-def _wrong_type(function: Callable[..., Any], value: object, wanted: str) -> UsageError:
+def wrong_type(function: Callable[..., Any], value: object, wanted: str) -> UsageError:
     """Return the error of a function of a paper that returned a value of the wrong type."""
     name, place = _name_and_place(function)
     return UsageError(f"{name} returns a value of type {type(value).__name__}, not {wanted}", place)

@@ -111,6 +111,12 @@ def test_wrong_use(sides, capsys, words, said):
     assert said in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_suite_is_refused_before_it_is_timed(tmp_path, capsys):
+    (tmp_path / "list.yaml").write_text("[1]\n")
+    assert main(["compare", str(tmp_path / "list.yaml"), "--interleaved", "HEAD"]) == 2
+    assert "list.yaml:1:1: " in capsys.readouterr().err
+
+
 def test_the_format_and_the_file_are_chosen(sides, tmp_path, capsys):
     base, new = sides
     assert main(["compare", base, new, "--format", "json"]) == 1

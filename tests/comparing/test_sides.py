@@ -45,6 +45,11 @@ def test_a_folder_has_the_newest_version_and_any_other_by_name(versions):
         assert losses(load_side(f"{versions}@{version}")) == [1.0, 2.0]
 
 
+def test_the_name_of_a_folder_may_contain_an_at_sign(versions):
+    folder = versions.rename(versions.parent / "u@h")
+    assert losses(load_side(f"{folder}@rule=aaa")) == [1.0, 2.0]
+
+
 def test_versions_in_one_folder_are_compared(versions):
     frame = compare(f"{versions}@rule=aaa", f"{versions}@rule=bbb", stale_ok=True)
     (row,) = frame[frame["metric"] == "loss"].itertuples()

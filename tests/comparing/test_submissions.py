@@ -141,6 +141,16 @@ def test_an_author_is_a_name_on_one_line(author, submission, tmp_path):
         write_submission(read_submission(submission).records, author, folder=tmp_path)
 
 
+def test_an_empty_plugin_is_named_and_one_in_another_encoding_is_read(submission, tmp_path):
+    records, plugin = read_submission(submission).records, tmp_path / "mine.py"
+    plugin.write_text("")
+    with pytest.raises(UsageError, match=r"the plugin mine\.py is empty"):
+        write_submission(records, "Ada", [plugin], folder=tmp_path)
+    plugin.write_bytes("# -*- coding: latin-1 -*-\nname = 'é'\n".encode("latin-1"))
+    path = write_submission(records, "名" * 80, [plugin], folder=tmp_path)
+    assert "'é'" in read_submission(path).header.plugins["mine.py"] and len(path.name.encode()) < 255
+
+
 def test_a_suite_of_the_users_own_is_refused(submission, tmp_path):
     record = read_submission(submission).records[0]
     mine = record.model_copy(update={"spec": record.spec.model_copy(update={"suite": "mine"})})

@@ -149,7 +149,12 @@ def test_a_damaged_compressed_baseline_is_refused(path, damage, capsys):
     assert "quick-laptop.jsonl.gz: the baseline cannot be read: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda _: gzip.compress(b'{"no": "curve"}\n')])
+LINES = [b'{"no": "curve"}\n', b'{"id": "a", "epoch": [1, 2], "loss": [1]}\n', b'{"id": "a", "epoch": 0.5}\n', b"[1]\n"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-9], *(lambda _, line=line: gzip.compress(line) for line in LINES)]
+)
 def test_a_damaged_file_of_curves_is_named(path, damage, tmp_path, capsys):
     curves_path(path).write_bytes(damage(curves_path(path).read_bytes()))
     assert main(["baseline", "unpack", str(tmp_path / "unpacked"), "--baselines", str(path.parent)]) == 2

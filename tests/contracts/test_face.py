@@ -135,6 +135,15 @@ def test_an_argument_without_meaning_is_refused(argument, said, tmp_path):
     assert str(caught.value) == said
 
 
+def test_a_run_returns_the_runs_with_its_own_settings(tmp_path):
+    rates = []
+    for rate in (0.01, 0.02, 0.01):
+        changes = {"training.learning_rate": rate, "replicates": 1, "passes": ["train"]}
+        results = tt.run(write_suite(tmp_path), "tiny", tmp_path / "runs", set=changes, quiet=True)
+        rates.append([results.record(run).spec.training.learning_rate for run in results.runs])
+    assert rates == [[0.01], [0.02], [0.01]]
+
+
 @pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])
 def test_a_figure_has_a_width(finished, width):
     with pytest.raises(UsageError, match="width: should be above 0 and finite"):

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GROUND_FLOOR = (
     "display errors printing renamed spec registry options collector whole_files markdown source_digest paper_folders"
-    " python_files"
+    " python_files option_model"
 )
 ROOMS = [
     GROUND_FLOOR,

@@ -200,6 +200,14 @@ def spoilt(where, value):
         ({"y": lambda n: np.arange(n) / 2}, r"train\.npz: y is float32 \[sequences\]: whole numbers are classes"),
         ({"y": lambda n: np.ones((n, 2, 2), int)}, r"train\.npz: y is int64 \[sequences, 2, 2\]: whole numbers are"),
         ({"y": lambda n: np.array(["a"] * n)}, r"train\.npz: y is <U1, not numbers"),
+        (
+            {**CLASSES, "layout": lambda _: np.array(["1", "1", "3"])},
+            r"the layout \('1', '1', '3'\) is not three integers",
+        ),
+        (
+            {**CLASSES, "layout": lambda _: np.array([-1, -1, 3])},
+            r"the layout \(-1, -1, 3\) is not three integers above 0",
+        ),
         ({**CLASSES, "length": lambda n: np.full(n, 6)}, r"length is not one of 1 \.\.\. 5"),
         ({**CLASSES, "x": lambda n: np.ones((n, 5))}, r"x is \[20, 5\] and y \[20\], where x is"),
         ({**CLASSES, "x": lambda n: np.ones((n, 5, 3 + (n == 4)))}, r"test\.npz: sequence 0: x \[5, 4\] and y \[\]"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from throughtime.datasets.randman import Randman
+from throughtime.registry import DATASETS
 
 
 def test_a_coordinate_by_hand():
@@ -22,6 +23,12 @@ def test_an_input_has_one_spike_or_as_many_as_its_step():
     assert (times.x.sum(0) == 1).all() and times.x.shape == (50, 20, 50)
     assert (numbers.x.sum(0) == times.x.argmax(0) + 1).all()
     assert not (numbers.x[:-1] >= numbers.x[1:]).all(), "the spikes are at random steps"
+
+
+def test_a_rough_manifold_has_the_largest_number_of_frequencies():
+    assert Randman(units=1, dimension=1, smoothness=0.001).manifold(0).shape[-1] == 1000
+    with pytest.raises(ValueError, match="manifolds"):
+        DATASETS["randman"].checked({"manifolds": 2**32 - 1})
 
 
 def test_classes_differ_and_the_seed_decides_the_manifolds():

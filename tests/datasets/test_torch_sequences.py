@@ -149,6 +149,21 @@ def test_frames_of_tonic_are_images():
     assert network.unroll(x.flatten(2), network.initial_state(12)).last().shape == (12, 2)
 
 
+class Failing:
+    """A dataset that cannot read its items."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        raise IndexError(f"no item {i}")
+
+
+def test_items_may_require_gradients():
+    x = torch.ones(3, 2, requires_grad=True)
+    assert sequences_of([(x, 0)], "train").x[0].tolist() == x.tolist()
+
+
 @pytest.mark.parametrize(
     "items, what",
     [
@@ -156,6 +171,9 @@ def test_frames_of_tonic_are_images():
         ([(np.zeros(3), 0)], r"x is \[3\], where \[steps, inputs\] is expected"),
         ([(np.zeros((3, 2)), 0), (np.zeros((3, 1)), 0)], r"x is \[3, 1\], not \[steps, 2\]"),
         ([np.zeros((3, 2))], "not a pair"),
+        ([([[1.0], [1.0, 2.0]], 0)], "train: item 0: x is no array"),
+        ([(torch.ones(3, 2, dtype=torch.bfloat16), 0)], "train: item 0: x is no array"),
+        (Failing(), "train: item 0: cannot be read: IndexError: no item 0"),
         ([(np.zeros((3, 2)), "cat")], "y is <U3, not numbers"),
         (iter([]), "is no dataset"),
     ],

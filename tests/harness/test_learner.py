@@ -324,17 +324,28 @@ def test_wrong_use_is_named():
     for clip in (-1.0, 0.0):
         with pytest.raises(UsageError, match=rf"clip must be above 0, not {clip:g}\n"):
             tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3, clip=clip)
+    with pytest.raises(UsageError, match=r"clip is '1\.0', no number"):
+        tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3, clip="1.0")
+    for dtype in (torch.int32, torch.bool):
+        with pytest.raises(UsageError, match=rf"classification has the dtype {str(dtype)[6:]}\n  pass target.long"):
+            learner.learn(torch.ones(3, 1, 2), torch.zeros(1, dtype=dtype), optimiser)
     learner = tt.Learner(network, tt.build_rule("bptt"), Regression(chance=1.0), steps=3)
     optimiser = torch.optim.SGD(learner.parameters(), lr=0.1)
     with pytest.raises(UsageError, match=r"regression is \[batch, outputs\], not \[2\]"):
         learner.learn(torch.ones(3, 2, 2), torch.ones(2), optimiser)
 
 
-@pytest.mark.parametrize("x", [torch.ones(6, 8, 1), torch.ones(6, 8, 2).double()])
-def test_an_input_of_another_width_or_type_is_refused_in_single_steps(x):
+@pytest.mark.parametrize(
+    "x, said",
+    [
+        (torch.ones(6, 8, 1), r"input of a step is \[8, 1\] of .*reads \[8, 2\] of torch.float32"),
+        (torch.ones(6, 8, 2).double(), r"x has the dtype float64, and no weight has it\n  pass x.float"),
+    ],
+)
+def test_an_input_of_another_width_or_type_is_refused_in_single_steps(x, said):
     learner = small("tbptt", window=1)
     learner.network.inputs = None  # as in a network that `build_network` has not made
-    with pytest.raises(UsageError, match=r"input of a step is \[8, .\] of .*reads \[8, 2\] of torch.float32"):
+    with pytest.raises(UsageError, match=said):
         learner.learn(x, sequences()[1], torch.optim.SGD(learner.parameters(), lr=0.1))
 
 

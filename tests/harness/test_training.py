@@ -243,7 +243,10 @@ def test_evaluation_leaves_the_mode_of_each_module():
     assert [module.training for module in network.modules()] == before
 
 
-@pytest.mark.parametrize("name", ["validation", "epoch", "accuracy", "accuracy_best_validation", "loss"])
+@pytest.mark.parametrize(
+    "name",
+    ["validation", "epoch", "accuracy", "accuracy_best_validation", "loss", "status", "epochs_trained", "wall_time"],
+)
 def test_a_rule_may_not_observe_under_a_name_of_the_harness(name, tmp_path):
     class Observer(BPTT):
         def end_epoch(self):

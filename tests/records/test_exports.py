@@ -11,6 +11,7 @@ import pytest
 
 from tests.synthetic_records import DIVERGED, put, results, run_spec
 from throughtime.commands.main import main
+from throughtime.records.exports import file_name
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
@@ -63,6 +64,11 @@ def test_tensorboard_has_a_log_for_each_run(folder, tmp_path, capsys):
     assert log.Scalars("accuracy")[0].value == pytest.approx(0.8)
     assert b"throughtime run" in log.Tensors("command/text_summary")[0].tensor_proto.string_val[0]
     assert log.PluginTagToContent("hparams")
+
+
+def test_labels_that_differ_in_a_sign_have_logs_of_their_own():
+    assert file_name("bptt lif digits #1") == "bptt-lif-digits-#1"
+    assert len({file_name(label) for label in ("a+b lif", "a*b lif", "a-b lif")}) == 3
 
 
 def test_a_measure_of_0_is_a_measure(store, tmp_path, capsys):

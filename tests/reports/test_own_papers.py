@@ -179,6 +179,7 @@ CLAIM = (
         ("exact", "def half_life(tau):\n    return tau\n", "exact.py:1: half_life: missing a required argument: 'tau'"),
         ("exact", HALF_LIFE + "'x'", "exact.py:1: half_life returns a value of type str, not a number"),
         ("exact", HALF_LIFE + "None", "exact.py:1: half_life returns a value of type NoneType, not a number"),
+        ("exact", HALF_LIFE + "float('nan')", "exact.py:1: half_life returns nan"),
         ("exact", HALF_LIFE + "[1.0, 2.0]", "exact.py:1: half_life returns a value of type list, not a number"),
         ("claims", CLAIM.replace("results", "") + "Answer()", "claims.py:2: odd: too many positional arguments"),
         ("claims", CLAIM + "True", "claims.py:2: odd returns a value of type bool, not an Answer"),
@@ -252,6 +253,28 @@ def test_a_fault_of_a_figure_is_one_line_with_its_place(somebody, tmp_path):
     add_papers(somebody)
     with pytest.raises(UsageError, match=r"figures.py:1: ZeroDivisionError"):
         draw_paper(paper_folders()["somebody"], Results(tmp_path), "laptop")
+
+
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        ("FIGURES = [1]\n", "figures.py: FIGURES is not a dict of functions by name"),
+        (
+            "FIGURES = {'a': lambda results, scale: 1}\n",
+            "figures.py:1: <lambda> returns a value of type int, not Drawn",
+        ),
+    ],
+)
+def test_figures_are_functions_by_name_that_draw(code, message, somebody, tmp_path, capsys):
+    (somebody / "figures.py").write_text(code)
+    assert main(["verdicts", "somebody", "--paper", str(somebody), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_suite_has_the_name_of_its_file(somebody, capsys):
+    (somebody / "suites" / "somebody.yaml").rename(somebody / "suites" / "other.yaml")
+    assert main(["plan", "other", "--paper", str(somebody)]) == 2
+    assert 'other.yaml:1:8: the suite of the file other.yaml is "somebody"' in capsys.readouterr().err
 
 
 def test_modules_of_a_folder_import_each_other(somebody, tmp_path):

@@ -35,7 +35,7 @@ def store(tmp_path, monkeypatch):
 def test_evidence_is_that_of_the_nearest_length_by_ratio(store):
     evidence = evidence_at(Results(store.folder), 60, "lif")
     assert {rule: result.T for rule, result in evidence.items()} == {"bptt": 30, "eprop": 30, "ottt": 30}
-    assert evidence["eprop"] == Evidence("rules", "adding-30", 30, 4, 2, 2, pytest.approx(0.805), {})
+    assert evidence["eprop"] == Evidence("eprop", "rules", "adding-30", 30, 4, 2, 2, pytest.approx(0.805), {})
     assert evidence_at(Results(store.folder), 300, "lif").keys() == {"eprop", "ottt"}  # 2000 / 300 < 300 / 30
     assert evidence_at(Results(store.folder), 60, "alif") == {}
 
@@ -54,6 +54,14 @@ def test_a_share_of_solved_runs_comes_before_the_median_and_a_diverged_run_is_no
     assert (evidence.solved, evidence.n, evidence.accuracy) == (2, 4, pytest.approx(0.45))
     rows = recommendations(Results(store.folder), 30, 10**6, "lif", SIZES)
     assert rows["rule"].tolist() == ["eprop", "ottt", "bptt", "sltt"]
+
+
+def test_a_rule_with_a_label_of_its_own_has_the_bytes_of_its_rule(store):
+    spec = run_spec("ottt lif adding-30", suite="rules", steps=30)
+    labelled = spec.model_copy(update={"rule": spec.rule.model_copy(update={"label": "tbptt-mine"})})
+    put(store, labelled, measures=results("accuracy", 0.95, 0.5), metric="accuracy")
+    rows = recommendations(Results(store.folder), 30, 10**6, "lif", SIZES).set_index("rule")["bytes"]
+    assert rows["tbptt-mine"] == rows["ottt"]
 
 
 def test_of_two_suites_of_lengths_the_cell_with_more_epochs_counts(store):

@@ -280,6 +280,21 @@ def test_whatever_a_rule_raises_when_built_or_asked(specs, store, plugin, raised
         assert (caught.value.where, caught.value.hint) == (f"{path}:{place}", hint)
 
 
+def test_supports_returns_a_reason_or_none(specs, store, plugin):
+    plugin("@algorithm('sure')\nclass Sure(BPTT):\n    def supports(self, *about):\n        return True\n")
+    with pytest.raises(UsageError, match="supports returned True, neither a reason nor None"):
+        plan(specs(rules="sure"), store)
+
+
+def test_a_metric_has_a_name_of_its_own(specs, store, plugin):
+    plugin(
+        "@dataset('lossy')\nclass Lossy(Adding):\n    def __init__(self, *, steps: int = 10):\n"
+        "        super().__init__(steps=steps)\n        self.task.metric = self.task.metric._replace(name='loss')\n"
+    )
+    with pytest.raises(UsageError, match='the metric "loss" has the name of a measure or column of every run'):
+        plan(specs(datasets="lossy"), store)
+
+
 def test_two_readouts_on_a_task_that_reads_one_are_refused(specs, store):
     layered = "{name: layered, layers: [{dense: 3}], readouts: [{name: a}, {name: b}]}"
     with pytest.raises(UsageError) as caught:

@@ -8,6 +8,7 @@ import multiprocessing.forkserver
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +32,10 @@ SERVER_STARTS = 3
 """Number of servers that may end during the start of one pass before the sweep ends, too."""
 
 
+REPLACED = threading.RLock()
+"""Held while `__main__` is replaced, so that another thread does not restore the replacement."""
+
+
 @contextmanager
 def without_main_script() -> Iterator[None]:
     """Prevent a process that starts in this context from running the caller's script.
@@ -38,12 +43,13 @@ def without_main_script() -> Iterator[None]:
     In multiprocessing, a child imports the module `__main__` of its parent, for functions that it defines. A pass needs
     no such function, and a script that runs a suite outside `if __name__ == "__main__"` would run it again.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")  # without a file, a child imports nothing
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with REPLACED:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")  # without a file, a child imports nothing
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def start_fork_server() -> None:
