@@ -13,13 +13,12 @@ import pydantic
 from throughtime.errors import UsageError, first_line
 
 
-def option_model(factory: Callable[..., Any], name: str, place: str) -> type[pydantic.BaseModel]:
+def option_model(factory: Callable[..., Any], name: str) -> type[pydantic.BaseModel]:
     """Return a strict model of a factory's keyword-only parameters: types, bounds and defaults.
 
     Args:
         factory: the class or function.
         name: the component's name, for messages.
-        place: its `file:line`, for messages.
 
     Raises:
         UsageError: the type of an option is not imported, is no type, or is one that pydantic cannot check.
@@ -36,11 +35,10 @@ def option_model(factory: Callable[..., Any], name: str, place: str) -> type[pyd
             include_extras=True,
         )
     except NameError as error:
-        raise UsageError(
-            f"{name}: the type of an option is not imported: {error}", place, "import it at run time"
-        ) from error
+        what = f"{name}: the type of an option is not imported: {error}"
+        raise UsageError(what, hint="import it at run time") from error
     except Exception as error:
-        raise UsageError(f"{name}: the type of an option is wrong: {first_line(error)}", place) from error
+        raise UsageError(f"{name}: the type of an option is wrong: {first_line(error)}") from error
     fields: dict[str, Any] = {
         option: (hints.get(option, Any), ... if p.default is p.empty else p.default) for option, p in keywords.items()
     }
@@ -54,4 +52,4 @@ def option_model(factory: Callable[..., Any], name: str, place: str) -> type[pyd
         return pydantic.create_model(f"{name}_options", __config__=config, **fields)
     except pydantic.errors.PydanticUserError as error:
         what = f"{name}: pydantic cannot check the type of an option: {first_line(error)}"
-        raise UsageError(what, place, "options are numbers, text, lists and dicts") from error
+        raise UsageError(what, hint="options are numbers, text, lists and dicts") from error

@@ -61,7 +61,10 @@ class Component:
     @cached_property
     def options(self) -> type[pydantic.BaseModel]:
         """Strict model of the factory's keyword-only parameters: types, bounds and defaults."""
-        return option_model(self.factory, self.name, self.place)
+        try:
+            return option_model(self.factory, self.name)
+        except UsageError as error:
+            raise UsageError(error.what, self.place, error.hint) from error
 
     @property
     def required(self) -> list[str]:
