@@ -146,7 +146,8 @@ def _evidence(results: Results, T: int, cell: pd.DataFrame) -> tuple[str, Eviden
 
 def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield label, registered name and options of each rule: those with evidence, and all others that have defaults."""
-    named = {label: entry.name for label, entry in evidence.items()}
-    others = {name for name in ALGORITHMS.names() if not ALGORITHMS[name].required} - set(named.values())
+    known = {entry.name for entry in evidence.values()}
+    others = {name for name in ALGORITHMS.names() if not ALGORITHMS[name].required} - known
     for label in sorted({*evidence, *others}, key=rule_rank):
-        yield label, named.get(label, label), evidence[label].options if label in evidence else {}
+        entry = evidence.get(label)
+        yield (label, entry.name, entry.options) if entry else (label, label, {})

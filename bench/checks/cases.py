@@ -11,6 +11,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule, LossAt
 from throughtime.checks import spiking, tiny
 from throughtime.datasets.task import Classification, Task
+from throughtime.harness.learner_checks import supported
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS
 
@@ -79,7 +80,7 @@ def large_cases(rule: LearningRule, names: Sequence[str]) -> Iterator[Case]:
                 batch, before = (wide(seed, per_step) for seed in (7, 17))
             for hidden in ([6, 5], [6]):  # a rule may be one of single layers
                 network = tiny.recurrent(NEURONS[neuron], hidden=hidden, **options)
-                if rule.supports(network, task, LONG) is None:
+                if supported(rule, network, task, LONG) is None:
                     spiking.enliven(network, batch[0])
                     yield Case(neuron, network, batch, before, task)
                     break

@@ -79,8 +79,8 @@ def folder_and_version(text: str) -> tuple[str, str | None]:
     """Split `folder@rule=3f2a` into the folder and its version; the name of a folder may itself contain `@`."""
     if Path(text).is_dir():
         return text, None
-    folder, separator, version = text.rpartition("@") if "@" in text else (text, "", "")
-    return folder, version if separator else None
+    folder, separator, version = text.rpartition("@")
+    return (folder, version) if separator else (text, None)
 
 
 def _version(text: str, where: str) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError, first_line, raised_at
 from throughtime.harness.build import Built
 from throughtime.harness.by_name import build_network, build_rule
+from throughtime.harness.learner_checks import supported
 from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, streamed_peak
 from throughtime.numerics.alike_steps import without_alike_steps
 from throughtime.numerics.loops import without_compiled_loops
@@ -112,7 +113,7 @@ def _with_built(
             network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))
             batch = next(dataset.batches("train", sizes.batch))
             built = Built(dataset, network, build_rule(name, **options))
-            if reason := built.rule.supports(network, dataset.task, steps):
+            if reason := supported(built.rule, network, dataset.task, steps):
                 return None, reason
             period = _period(name, options, built.rule.window(steps))
             return count(_spec(name, neuron, sizes), built, batch, period), None
