@@ -122,7 +122,7 @@ class BlockRule(LearningRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         linear = self.readout.linear
-        self.grad_W_out, self.grad_b_out = torch.zeros_like(linear.weight), torch.zeros_like(linear.bias)
+        self.grad_W_out, self.grad_b_out = torch.zeros_like(linear.weight), linear.weight.new_zeros(linear.out_features)
         self.o_filtered = self.state.y.new_zeros(batch, linear.in_features)
 
     @torch.no_grad()
@@ -207,7 +207,8 @@ class BlockRule(LearningRule):
     def add_gradients(self) -> None:
         """Add the sums since the last update to the gradients of the parameters. Rules extend this method."""
         accumulate(self.readout.linear.weight, self.grad_W_out)
-        accumulate(self.readout.linear.bias, self.grad_b_out)
+        if self.readout.linear.bias is not None:
+            accumulate(self.readout.linear.bias, self.grad_b_out)
         self.grad_W_out.zero_()
         self.grad_b_out.zero_()
 

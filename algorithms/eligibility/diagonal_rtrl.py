@@ -65,7 +65,7 @@ class DiagonalRTRL(EligibilityRule):
     def _untraceable(self, neuron: Neuron, state: Any) -> str | None:
         """Return why the parameters of these neurons cannot have traces; None if they can."""
         shapes = {name: tuple(p.shape) for name, p in _own_parameters(neuron).items()}
-        strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if shape not in ((), (neuron.size,))]
+        strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if shape not in ((), (1,), (neuron.size,))]
         strange += [
             f"{name} [{m.out_features} outputs]"
             for name, m in gates_of(neuron).items()

@@ -186,11 +186,11 @@ class EligibilityRule(BlockRule):
                 if map.bias is not None:
                     accumulate(map.bias, d1[:, 0])
             return
-        own = dict(layer.neuron.named_parameters())
+        own = dict(layer.neuron.named_parameters(remove_duplicate=False))
         if name in own:
-            accumulate(own[name], rows[:, 0] if own[name].dim() else rows.sum())
+            accumulate(own[name], rows[:, 0].sum_to_size(own[name].shape))
             return
-        gate = layer.gates[name]
+        gate: Any = layer.neuron.get_submodule(name)  # it may be frozen, or have another name too
         accumulate(gate.weight, rows[:, :-1])
         if gate.bias is not None:
             accumulate(gate.bias, rows[:, -1])

@@ -59,6 +59,8 @@ class InfluenceRule(LearningRule):
             return "batch normalisation makes a sample's state depend on the other samples"
         if network.drops_out:
             return "each sample is followed alone, and dropout draws a mask for a whole batch"
+        if again := {*dict(network.named_modules(remove_duplicate=False))} - {*dict(network.named_modules())}:
+            return f"{min(again)} is a second name of a module, and each weight is followed under one name"
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             if any(s.requires_grad for s in tensors(network.initial_state(1))):
                 return "the influence begins at 0, and the first state depends on trained parameters"
