@@ -124,6 +124,7 @@ class Ecg(PreparedDataset):
             raise UsageError(f"NaN in sequence {np.argwhere(~np.isfinite(x))[0, 0]}", where=str(path))
         for wrong, what in (
             (np.abs(x) > 127, "number beyond ± 127"),
+            (x != np.rint(x), "number that is not whole"),
             (~np.isin(y, (0, 1)), "label that is neither 0 nor 1"),
         ):
             if wrong.any():

@@ -10,13 +10,14 @@ from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
 from throughtime.algorithms.base import LearningRule, Observation
+from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Task
 from throughtime.errors import DivergedError, UsageError, first_line
+from throughtime.harness.batch_checks import check_batch
 from throughtime.harness.batches import learn_batch
 from throughtime.harness.learner_checks import (
     check_arguments,
-    check_batch,
     check_clip,
     check_optimiser,
     check_state,
@@ -28,7 +29,7 @@ from throughtime.harness.updater import all_finite
 from throughtime.harness.updater import clip as clip_norm
 from throughtime.networks.base import Network
 from throughtime.numerics.flat import Flat
-from throughtime.numerics.trees import Tree
+from throughtime.numerics.trees import Tree, tensors
 
 
 class Learner:
@@ -107,11 +108,14 @@ class Learner:
                 NaN emits no spike.
             UsageError: a parameter was frozen, unfrozen, replaced or moved since this learner was made, for instance by
                 a deep copy or `p.data = ...`. The optimiser has no parameter of this learner. Or x or the target has
-                another type, dtype or shape, or a class is out of range (tested on the CPU only).
+                another type, dtype or shape, or a class is out of range (tested on the CPU only). x requires a
+                gradient, and the rule is not BPTT, which alone computes it. Or autocast is on.
         """
         self._check()
         check_optimiser(optimiser, (*self._flat.weights, *self._flat.parameters))
         check_batch(x, target, self.network, self.task)
+        if not isinstance(self.rule, BPTT) and any(part.requires_grad for part in tensors(x)):
+            raise UsageError("x requires a gradient, which this rule does not compute", hint="pass x.detach()")
         batch = Batch(x, target, self.task.per_step)
         if batch.steps != self.steps:
             raise ValueError(f"x has {batch.steps} steps; the learner expects {self.steps}")

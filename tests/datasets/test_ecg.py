@@ -84,6 +84,7 @@ def two_labels(content):
         (lambda content: content.update(x=scipy.sparse.csc_matrix((3, 4))), "x is no array of numbers"),
         (lambda content: content.update(y=content["y"].astype(str)), "y is no array of numbers"),
         (lambda content: content.update(x=content["x"] * 200), "a number beyond ± 127 in sequence 0"),
+        (lambda content: content.update(x=content["x"] + 0.5), "a number that is not whole in sequence 0"),
         (lambda content: content.update(y=content["y"] * np.nan), "a label that is neither 0 nor 1 in sequence 0"),
         (lambda content: content.update(x=content["x"][:, :2]), r"x has shape \[20, 2, 4\] and y \[20, 3, 6\]"),
     ],

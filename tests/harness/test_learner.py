@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import throughtime as tt
+from tests.own_loop import sequences, small, weights
 from throughtime.datasets.base import Dataset
 from throughtime.datasets.task import Classification, Regression
 from throughtime.errors import DivergedError, UsageError
@@ -55,20 +56,6 @@ def own(rule: str) -> tuple[Dataset, tt.Learner]:
     network = tt.build_network("recurrent", dataset.inputs, dataset.outputs, neuron="alif", hidden=[7])
     torch.manual_seed(stream(3, "noise", 0))
     return dataset, tt.Learner(network, tt.build_rule(rule, **RULES[rule]), dataset.task, steps=8, clip=CLIP)
-
-
-def small(rule: str = "bptt", **options) -> tt.Learner:
-    network = tt.build_network("recurrent", 2, 2, hidden=[5])
-    return tt.Learner(network, tt.build_rule(rule, **options), Classification(2), steps=6)
-
-
-def sequences(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return 3 * torch.randn(6, 8, 2, generator=generator), torch.randint(2, (8,), generator=generator)
-
-
-def weights(learner: tt.Learner) -> torch.Tensor:
-    return parameters_to_vector(learner.network.parameters()).detach()
 
 
 def test_a_weight_that_is_nan_is_divergence_although_the_loss_is_finite():
@@ -368,33 +355,6 @@ def test_an_argument_of_another_type_is_named_at_construction(name):
     with pytest.raises(UsageError) as caught:
         tt.Learner(**given)
     assert str(caught.value).startswith(said)
-
-
-X, CLASSES = sequences()
-BATCHES = {
-    "x as NumPy array": (X.numpy(), CLASSES, "x is a NumPy array\n  pass torch.from_numpy(x)"),
-    "target as NumPy array": (X, CLASSES.numpy(), "target is a NumPy array\n  pass torch.from_numpy(target)"),
-    "integers": (X.long(), CLASSES, "x has the dtype int64\n  pass x.float()"),
-    "width": (torch.ones(6, 8, 3), CLASSES, "x is [6, 8, 3]; the network takes 2 inputs a step"),
-    "one sequence": (torch.ones(6), CLASSES, "x is [6]; expected [steps, batch, inputs]"),
-    "real classes": (X, CLASSES.float(), "the target of a classification has the dtype float32\n  pass target.long()"),
-    "one-hot classes": (X, torch.eye(2)[CLASSES].long(), "the target of a classification is [batch], not [8, 2]"),
-    "another batch": (X, CLASSES[:7], "the target of a classification is [batch], not [7]"),
-    "class": (X, CLASSES + 1, "the target has the class 2; the classes are 0 ... 1"),
-    "no label": (X, CLASSES - 1, "the target has the class -1; the classes are 0 ... 1"),
-}
-
-
-@pytest.mark.parametrize("fault", BATCHES)
-def test_a_batch_that_does_not_fit_is_named_and_changes_nothing(fault):
-    x, target, said = BATCHES[fault]
-    learner = small()
-    optimiser, before = torch.optim.SGD(learner.parameters(), lr=0.1), weights(learner)
-    with pytest.raises(UsageError) as caught:
-        learner.learn(x, target, optimiser)
-    assert str(caught.value) == said and torch.equal(weights(learner), before)
-    learner.learn(X, CLASSES, optimiser)
-    assert not torch.equal(weights(learner), before)
 
 
 def test_a_neuron_may_be_written_as_in_a_suite():
