@@ -207,8 +207,7 @@ class BlockRule(LearningRule):
     def add_gradients(self) -> None:
         """Add the sums since the last update to the gradients of the parameters. Rules extend this method."""
         accumulate(self.readout.linear.weight, self.grad_W_out)
-        if self.readout.linear.bias is not None:
-            accumulate(self.readout.linear.bias, self.grad_b_out)
+        accumulate(self.readout.linear.bias, self.grad_b_out)
         self.grad_W_out.zero_()
         self.grad_b_out.zero_()
 
@@ -241,12 +240,12 @@ def _pass_down(block: LayerBlock, δI: Tensor, selection: Steps, signals: dict[s
             signals[synapse.reads] = δz + signals[synapse.reads] if synapse.reads in signals else δz
 
 
-def accumulate(parameter: Tensor, gradient: Tensor) -> None:
-    """Add to the gradient of a parameter, if it is trained.
+def accumulate(parameter: Tensor | None, gradient: Tensor) -> None:
+    """Add to the gradient of a parameter, if there is one, such as a bias, and it is trained.
 
     The gradient has the parameter's layout: PyTorch's fused optimisers misread another one (2.13, CPU).
     """
-    if parameter.requires_grad:
+    if parameter is not None and parameter.requires_grad:
         if parameter.grad is None:
             parameter.grad = torch.empty_like(parameter).copy_(gradient)
         else:

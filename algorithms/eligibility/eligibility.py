@@ -183,8 +183,7 @@ class EligibilityRule(BlockRule):
             *parts, d1 = rows.split((*(map.in_features for map in maps), 1), 1)
             for map, d in zip(maps, parts, strict=True):
                 accumulate(map.weight, d)
-                if map.bias is not None:
-                    accumulate(map.bias, d1[:, 0])
+                accumulate(map.bias, d1[:, 0])
             return
         own = dict(layer.neuron.named_parameters(remove_duplicate=False))
         if name in own:
@@ -192,8 +191,7 @@ class EligibilityRule(BlockRule):
             return
         gate: Any = layer.neuron.get_submodule(name)  # it may be frozen, or have another name too
         accumulate(gate.weight, rows[:, :-1])
-        if gate.bias is not None:
-            accumulate(gate.bias, rows[:, -1])
+        accumulate(gate.bias, rows[:, -1])
 
 
 def filtered(partials: Partials, reads: str, filters: Sequence[TraceFilter]) -> Partials:
