@@ -8,19 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.datasets.task import Classification, Distribution, MultiLabel, Regression, Task
+from throughtime.datasets.task import Classification, Task
 from throughtime.errors import UsageError
-from throughtime.harness.learner_checks import outputs_of
+from throughtime.harness.learner_checks import KINDS, outputs_of
 from throughtime.networks.base import Network
 from throughtime.numerics.trees import Tree, tensors
-
-KINDS = {
-    Classification: "classification",
-    Distribution: "distribution",
-    MultiLabel: "set of labels",
-    Regression: "regression",
-}
-"""What a target is, by the type of its task."""
 
 
 def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:

@@ -20,6 +20,13 @@ EXPECTED = {
     "task": (Task, "Classification(10) of throughtime.datasets.task, or the task of a dataset"),
 }
 """Type of each argument, and an expression that gives it."""
+KINDS = {
+    Classification: "classification",
+    Distribution: "distribution",
+    MultiLabel: "set of labels",
+    Regression: "regression",
+}
+"""What a target is, by the type of its task; these tasks read one readout."""
 OPTIONS = (type(None), bool, int, float, str)
 """Types of the attributes of a rule that tell it from one with other options."""
 
@@ -43,7 +50,7 @@ def check_arguments(network: Any, rule: Any, task: Any, steps: Any) -> None:
 
 def check_readouts(network: Network, task: Task) -> None:
     """Raise UsageError for a network of several readouts on a task that reads one."""
-    if type(task) in (Classification, Distribution, MultiLabel, Regression) and len(network.readouts) > 1:
+    if type(task) in KINDS and len(network.readouts) > 1:
         names = ", ".join(readout.name for readout in network.readouts)
         raise UsageError(f"{type(task).__name__} reads one readout; the network has {names}")
 
