@@ -282,8 +282,8 @@ def _has_threads() -> bool:
 
 @functools.cache
 def _shares_threads() -> bool:
-    """Whether the compiler uses the OpenMP library of PyTorch. With two libraries the threads would compete for cores,
-    so that loops then run on one thread."""
+    """Whether the compiler has several threads, those of PyTorch's OpenMP library. With two libraries the threads would
+    compete for cores, so that loops then run on one thread."""
     try:
         address = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
         importlib.import_module("numba.np.ufunc.omppool")
@@ -294,7 +294,7 @@ def _shares_threads() -> bool:
     import numba
 
     numba.config.THREADING_LAYER = "omp"
-    return True
+    return bool(numba.config.NUMBA_NUM_THREADS > 1)  # the limit is that of the process: its cores, when it started
 
 
 def _is_pytorchs(address: int) -> bool:

@@ -21,7 +21,7 @@ from throughtime.numerics.spike_product import NARROW, SHORT, SpikeProduct, add_
 
 F64 = torch.float64
 
-pytestmark = pytest.mark.skipif(not module._shares_threads(), reason="the compiler finds another OpenMP than PyTorch's")
+pytestmark = pytest.mark.skipif(not module._shares_threads(), reason="one core, or another OpenMP than PyTorch's")
 
 
 @contextmanager
@@ -68,6 +68,14 @@ def test_without_pytorchs_openmp_loops_run_on_one(monkeypatch):
     monkeypatch.setattr(module, "_shares_threads", lambda: False)
     with threads(2):
         assert not module._has_threads()
+
+
+def test_on_one_core_loops_run_on_one(monkeypatch):
+    import numba
+
+    assert module._shares_threads.__wrapped__()
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 1)
+    assert not module._shares_threads.__wrapped__()
 
 
 def test_the_openmp_of_another_is_told_from_pytorchs():
