@@ -24,7 +24,7 @@ from throughtime.reports.papers.claims import (
 from throughtime.spec import Scale
 
 FRAMES, MOTIONS, SPEECH = "fptt-frames", "fptt-motions", "fptt-speech"
-SEQUENCES, SMNIST = "fptt-sequences", "fptt-smnist"
+SEQUENCES, SMNIST, PSMNIST = "fptt-sequences", "fptt-smnist", "fptt-psmnist"
 PAPER = "scale paper: all data, the paper's network and epochs"
 ACCURACY = "summary and statistics after the runs of scale laptop: 2026-11-28; before those of scale paper"
 IN_SUITE = "before the runs, in the suite: 2026-11-30"

@@ -206,6 +206,16 @@ def test_pixels_of_all_images_are_judged_after_twenty_epochs(store, fptt, epochs
             put(store, plain, measures=results("accuracy", 0.11 if rule == "bptt" else 0.9, 0.1))
     judges = claims.approaches_bptt_on_pixels, claims.approaches_bptt_on_pixels_in_28_parts
     assert [claim(Results(store.folder)).word for claim in judges] == words
+    assert claims.approaches_bptt_on_permuted_pixels(Results(store.folder)).word == "not run here"
+
+
+@pytest.mark.parametrize(("fptt", "word"), [(0.97, "supported"), (0.94, "unclear"), (0.91, "not supported")])
+def test_permuted_pixels_are_judged_by_themselves(store, fptt, word):
+    """BPTT has 97 % on permuted pixels; FPTT has 10 % on pixels in the order of rows, which does not count."""
+    put_accuracies(store, "fptt-smnist", {"bptt ltc-mild smnist": 0.97, "fptt-10 ltc-mild smnist": 0.1}, epochs=20)
+    permuted = {"bptt ltc-mild psmnist": 0.97, "fptt-10 ltc-mild psmnist": fptt}
+    put_accuracies(store, "fptt-psmnist", permuted, epochs=20)
+    assert claims.approaches_bptt_on_permuted_pixels(Results(store.folder)).word == word
 
 
 MOTIONS = frames_claims.exceeds_bptt_on_motions, frames_claims.falls_less_on_motions
